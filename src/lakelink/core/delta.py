@@ -1,0 +1,78 @@
+"""What became of one side of a path since both sides were last equal: pure, from two observations of the same side."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from lakelink.model.entry import Entry, Kind
+from lakelink.model.link import Unknown
+
+
+class Delta(Enum):
+    """A side, compared with its own past. Sides are never compared by their clocks."""
+
+    SAME = "same"  # also: absent then and now
+    NEW = "new"
+    CONTENT = "content"  # other bytes, another link target, or another kind
+    METADATA = "metadata"
+    DELETED = "deleted"
+    UNKNOWN = "unknown"
+
+
+def delta(then: Entry | None, now: Entry | Unknown | None) -> Delta:
+    """How `now` differs from `then`, both of the same side."""
+    if isinstance(now, Unknown) or (now is not None and now.kind is Kind.PROBLEM):
+        return Delta.UNKNOWN
+    if now is None:
+        return Delta.SAME if then is None else Delta.DELETED
+    if then is None:
+        return Delta.NEW
+    if then.kind is not now.kind:
+        return Delta.CONTENT
+    # The same kind of thing is there, then and now.
+    if now.kind is Kind.FILE and not _same_bytes(then, now):
+        return Delta.CONTENT
+    if now.kind is Kind.SYMLINK and then.target != now.target:
+        return Delta.CONTENT
+    return Delta.SAME if same_posix(then, now) else Delta.METADATA
+
+
+def _same_bytes(then: Entry, now: Entry) -> bool:
+    if then.size_bytes != now.size_bytes:
+        return False
+    if then.version is not None and now.version is not None:
+        if now.version.etag or then.version.etag:
+            # An ETag names content; Last-Modified also moves with a metadata-only copy.
+            if then.version.etag == now.version.etag:
+                return True
+        elif then.version == now.version:
+            return True
+    return known_equal(then, now) is True
+
+
+def known_equal(one: Entry, other: Entry) -> bool | None:
+    """Whether two things hold the same content, as far as is known without reading: None = their digests do not tell."""
+    if one.kind is not other.kind:
+        return False
+    if one.kind is Kind.DIR:
+        return True
+    if one.kind is Kind.SYMLINK:
+        return one.target == other.target
+    if one.size_bytes != other.size_bytes:
+        return False
+    if one.size_bytes == 0:
+        return True
+    mine, theirs = one.digest.partition(b":"), other.digest.partition(b":")
+    if mine[1] and theirs[1] and mine[0] == theirs[0]:
+        return mine[2] == theirs[2]
+    return None
+
+
+def same_posix(one: Entry, other: Entry) -> bool:
+    """Whether both carry the same metadata, as far as both know it. Access times do not count, nor a symlink's mode."""
+    mine, theirs = one.posix, other.posix
+    if mine is None or theirs is None:
+        return True
+    if (mine.uid, mine.gid, mine.mtime_ns) != (theirs.uid, theirs.gid, theirs.mtime_ns):
+        return False
+    return one.kind is Kind.SYMLINK or mine.mode == theirs.mode
