@@ -1,0 +1,1 @@
+"""Typed settings; each value knows where it came from."""

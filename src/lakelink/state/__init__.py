@@ -1,0 +1,1 @@
+"""What lakelink remembers between runs, in SQLite."""

@@ -1,0 +1,51 @@
+"""Opening a state database: numbered schema files, write-ahead log, private files."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from importlib import resources
+from pathlib import Path
+
+from lakelink.errors import StorageError
+
+BUSY_TIMEOUT_S = 10.0
+
+
+def connect(path: Path, schema: str) -> sqlite3.Connection:
+    """The database at `path`, brought up to the newest schema `NNNN_{schema}*.sql`; the file is 0600 and made when missing.
+
+    Raises:
+        StorageError: the file cannot be opened, is damaged, or was written by a newer lakelink.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        _migrate(connection, schema)
+    except (OSError, sqlite3.Error) as error:
+        raise StorageError(
+            f"the state database {path} cannot be used: {error}",
+            hint="Check the rights of the state directory. A damaged index may be deleted: the next run is right, only slower.",
+        ) from error
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection, schema: str) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    for number, script in _scripts(schema):
+        if number > version:
+            connection.executescript(f"BEGIN;\n{script}\nPRAGMA user_version={number};\nCOMMIT;")
+    newest = max(number for number, _ in _scripts(schema))
+    if version > newest:
+        raise sqlite3.DatabaseError(f"it was written by a newer version (schema {version}, known {newest})")
+
+
+def _scripts(schema: str) -> list[tuple[int, str]]:
+    found = []
+    for item in (resources.files("lakelink.state") / "schema").iterdir():
+        number, _, rest = item.name.partition("_")
+        if rest.startswith(schema) and item.name.endswith(".sql"):
+            found.append((int(number), item.read_text("utf-8")))
+    return sorted(found)
