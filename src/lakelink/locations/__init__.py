@@ -1,0 +1,1 @@
+"""The Location port and its adapters."""

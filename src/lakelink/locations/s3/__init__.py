@@ -1,0 +1,1 @@
+"""A bucket prefix of any S3-compatible store as a Location."""

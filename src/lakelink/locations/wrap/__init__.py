@@ -1,0 +1,1 @@
+"""Cross-cutting behaviour as wrappers with the wrapped port's own interface."""

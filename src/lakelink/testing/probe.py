@@ -1,0 +1,208 @@
+"""What an S3 store can really do, found out with concurrency.
+
+A single request says little: a store can check a condition, and change the object a moment later without looking again. Each condition
+is therefore tried once in sequence (is it honoured at all?) and then raced: many writers name the same version, in many rounds, and each
+round must have exactly one winner. Everything happens below one prefix of its own, and is removed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lakelink.locations.s3.location import S3Location
+from lakelink.ports.random import SystemRandom
+from lakelink.ports.wire import WireResponse
+from lakelink.testing.probe_requests import ProbeRequests, only, only_new
+
+RACERS = 16
+ROUNDS = 12
+NO_SUCH_ETAG = "0" * 32
+ODD_NAMES = ("back\\slash", "two//slashes", "trailing/", "line\nbreak", "plus+ %25", "\u00e4\u0308")
+
+
+class Support(StrEnum):
+    """How a condition is honoured."""
+
+    ATOMIC = "atomic"  # every round of every race had one winner
+    RACY = "racy"  # honoured when asked alone; some race had several winners
+    IGNORED = "ignored"  # the change is carried out whatever the condition says
+    REFUSED = "refused"  # the store answers that it does not know it
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """One condition and the evidence."""
+
+    name: str
+    support: Support
+    rounds: int = 0
+    rounds_won_once: int = 0
+    most_winners: int = 0
+    unclear: int = 0  # rounds in which nobody was told that it had won: answers were lost
+
+    def __str__(self) -> str:
+        if not self.rounds:
+            return f"{self.name}: {self.support.value}"
+        return (
+            f"{self.name}: {self.support.value}; one winner in {self.rounds_won_once} of {self.rounds} rounds, "
+            f"at most {self.most_winners}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What was found. `folded`: names that do not come back as they were given."""
+
+    races: tuple[Race, ...]
+    ordered_list: bool
+    marker_metadata: bool
+    folded: tuple[str, ...]
+
+    def support(self, name: str) -> Support:
+        """How the condition of that name is honoured."""
+        return next(race.support for race in self.races if race.name == name)
+
+    @property
+    def safe(self) -> bool:
+        """Whether two writers can never lose each other's changes, whatever way of writing they use."""
+        return all(race.support is Support.ATOMIC for race in self.races)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """`alone`: a change of an existing object under a condition that does not hold. `round`: the contenders of one round."""
+
+    name: str
+    alone: Callable[[str], Awaitable[WireResponse]]
+    round: Callable[[str], Awaitable[Sequence[Awaitable[WireResponse]]]]
+
+
+async def probe(location: S3Location, *, rounds: int = ROUNDS, racers: int = RACERS) -> Capabilities:
+    """Find out what the store behind `location` can do. Nothing outside a new prefix below the location's is touched; nothing is left.
+
+    Raises:
+        LakelinkError: the store cannot be reached, or the credentials cannot read, write, list and delete there.
+    """
+    requests = ProbeRequests(location.client, f"{location.keys.prefix}lakelink-probe-{SystemRandom().token()}/")
+    try:
+        races = [await _judge(requests, trial, rounds) for trial in _Trials(requests, racers).all()]
+        return Capabilities(
+            tuple(races), await _ordered(requests), await _keeps_markers(requests), await _folded(requests)
+        )
+    finally:
+        await requests.clean()
+
+
+class _Trials:
+    """One method per condition for the contenders of a round; they are ready to start together."""
+
+    def __init__(self, requests: ProbeRequests, racers: int) -> None:
+        self._requests = requests
+        self._bodies = [f"racer {number}".encode() for number in range(racers)]
+        self._rounds = itertools.count()
+
+    def all(self) -> list[_Trial]:
+        requests, wrong = self._requests, only(NO_SUCH_ETAG)
+        return [
+            _Trial("PUT If-None-Match", lambda n: requests.put(n, b"x", only_new()), self.create),
+            _Trial("PUT If-Match", lambda n: requests.put(n, b"x", wrong), self.replace),
+            _Trial("Complete If-None-Match", lambda n: self.completed(n, only_new()), self.complete_new),
+            _Trial("Complete If-Match", lambda n: self.completed(n, wrong), self.complete_over),
+            _Trial("PUT against Complete", lambda n: self.completed(n, wrong), self.put_or_complete),
+            _Trial("DELETE If-Match", lambda n: requests.delete(n, wrong), self.delete_or_put),
+            _Trial("Copy If-None-Match", self.copied, self.copy_new),
+        ]
+
+    async def completed(self, name: str, condition: Sequence[tuple[str, str]]) -> WireResponse:
+        return await self._requests.complete(name, await self._requests.upload(name, b"alone"), condition)
+
+    async def copied(self, name: str) -> WireResponse:
+        await self._requests.make("origin", b"origin")
+        return await self._requests.copy("origin", name, only_new())
+
+    async def create(self, name: str) -> list[Awaitable[WireResponse]]:
+        return [self._requests.put(name, body, only_new()) for body in self._bodies]
+
+    async def replace(self, name: str) -> list[Awaitable[WireResponse]]:
+        etag = await self._requests.make(name, b"base")
+        return [self._requests.put(name, body, only(etag)) for body in self._bodies]
+
+    async def complete_new(self, name: str) -> list[Awaitable[WireResponse]]:
+        uploads = [await self._requests.upload(name, body) for body in self._bodies]
+        return [self._requests.complete(name, upload, only_new()) for upload in uploads]
+
+    async def complete_over(self, name: str) -> list[Awaitable[WireResponse]]:
+        etag = await self._requests.make(name, b"base")
+        uploads = [await self._requests.upload(name, body) for body in self._bodies]
+        return [self._requests.complete(name, upload, only(etag)) for upload in uploads]
+
+    async def put_or_complete(self, name: str) -> list[Awaitable[WireResponse]]:
+        etag = await self._requests.make(name, b"base")
+        uploads = [await self._requests.upload(name, body) for body in self._bodies[::2]]
+        completes = [self._requests.complete(name, upload, only(etag)) for upload in uploads]
+        return [*completes, *(self._requests.put(name, body, only(etag)) for body in self._bodies[1::2])]
+
+    async def delete_or_put(self, name: str) -> list[Awaitable[WireResponse]]:
+        etag = await self._requests.make(name, b"base")
+        contenders = [self._requests.put(name, body, only(etag)) for body in self._bodies[1:]]
+        # First, in the middle, last: each order is another race.
+        contenders.insert(next(self._rounds) % 3 * len(contenders) // 2, self._requests.delete(name, only(etag)))
+        return list(contenders)
+
+    async def copy_new(self, name: str) -> list[Awaitable[WireResponse]]:
+        await self._requests.make("origin", b"origin")
+        return [self._requests.copy("origin", name, only_new()) for _ in self._bodies]
+
+
+async def _judge(requests: ProbeRequests, trial: _Trial, rounds: int) -> Race:
+    name = trial.name.replace(" ", "-")
+    await requests.make(f"{name}-alone", b"base")
+    status = (await trial.alone(f"{name}-alone")).status
+    if status < 300:
+        return Race(trial.name, Support.IGNORED)
+    if status not in {404, 409, 412}:
+        return Race(trial.name, Support.REFUSED)
+    won_once = most = unclear = 0
+    for number in range(rounds):
+        contenders = await trial.round(f"{name}-{number}")
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(_status(contender)) for contender in contenders]
+        winners = sum(task.result() < 300 for task in running)
+        won_once += winners == 1
+        unclear += winners == 0
+        most = max(most, winners)
+    support = Support.RACY if most > 1 else Support.ATOMIC
+    return Race(trial.name, support, rounds, won_once, most, unclear)
+
+
+async def _status(contender: Awaitable[WireResponse]) -> int:
+    return (await contender).status
+
+
+async def _ordered(requests: ProbeRequests) -> bool:
+    """Whether listings are in byte order: `-` and `.` sort before `/`."""
+    names = ["order/a-b", "order/a.c", "order/a/x", "order/a0"]
+    for name in reversed(names):
+        await requests.make(name, b"x")
+    return [name for name in await requests.names() if name.startswith("order/")] == names
+
+
+async def _keeps_markers(requests: ProbeRequests) -> bool:
+    """Whether an object whose key ends in a slash keeps its metadata: modes and times of directories need it."""
+    await requests.make("marker/", b"", [("x-amz-meta-file-permissions", "0040750")])
+    return (await requests.head("marker/")).headers.get("x-amz-meta-file-permissions") == "0040750"
+
+
+async def _folded(requests: ProbeRequests) -> tuple[str, ...]:
+    """The odd names that are refused, or listed under another name."""
+    kept = []
+    for number, odd in enumerate(ODD_NAMES):
+        name = f"odd{number}/{odd}"
+        if (await requests.put(name, b"x")).status < 300 and await requests.get(name) == b"x":
+            kept.append(name)
+    listed = set(await requests.names())
+    return tuple(odd for number, odd in enumerate(ODD_NAMES) if not {f"odd{number}/{odd}"} & set(kept) & listed)
