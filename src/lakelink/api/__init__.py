@@ -1,0 +1,1 @@
+"""The Python interface: what a program calls, and what the command line calls."""

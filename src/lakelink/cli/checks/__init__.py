@@ -1,0 +1,1 @@
+"""The checks of `lakelink doctor`, by what they look at."""

@@ -1,0 +1,1 @@
+"""Effects shared by all features: scan, copy, apply, verify."""

@@ -1,0 +1,1 @@
+"""One-way runs over any pair of locations."""
