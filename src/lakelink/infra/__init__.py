@@ -1,0 +1,1 @@
+"""The AWS side, as a checked specification and a Pulumi program."""
