@@ -1,0 +1,100 @@
+"""`make bench`, or `python -m tests.bench [CASE …] [--rounds N]`: prints a table per case and writes them to bench-results/."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from lakelink.locations.embedded import EmbeddedStore
+from tests.bench import cases, peers
+from tests.bench.cases import Bench
+from tests.bench.measure import Contender, race, table
+from tests.bench.peers import Store
+
+Case = Callable[[Bench, ExitStack], list[Contender]]
+
+
+def _to_lake(store: Store, *no_change: str) -> cases.Commands:
+    def commands(source: str, target: str) -> dict[str, list[str]]:
+        found = {
+            "lakelink": peers.lakelink(source, target),
+            "s5cmd": peers.s5cmd(store, "sync" if no_change else "cp", source, target),
+            "rclone": peers.rclone(source, target, *no_change),
+            "juicefs": peers.juicefs(store, source, target),
+        }
+        return {name: command for name, command in found.items() if peers.installed(command)}
+
+    return commands
+
+
+def _local(source: str, target: str) -> dict[str, list[str]]:
+    return {"lakelink": peers.lakelink(source, target), "rsync": peers.rsync(source, target)}
+
+
+TUNED = ("--fast-list", "--update", "--use-server-modtime")
+
+
+def _slow(bench: Bench, stack: ExitStack, source: Path) -> list[Contender]:
+    there = stack.enter_context(cases.slow_line(bench.store, 80, 100))
+    return cases.upload(Bench(there, bench.scratch, bench.numbers), source, _to_lake(there))
+
+
+CASES: dict[str, tuple[str, Case]] = {
+    "small-up": ("5,000 files of 4 KiB to S3", lambda b, _: cases.upload(b, cases.small(b, 5000), _to_lake(b.store))),
+    "small-down": (
+        "5,000 files of 4 KiB from S3",
+        lambda b, _: cases.download(b, cases.small(b, 5000), _to_lake(b.store)),
+    ),
+    "large-up": ("one 512 MiB file to S3", lambda b, _: cases.upload(b, cases.large(b, 512), _to_lake(b.store))),
+    "large-down": ("one 512 MiB file from S3", lambda b, _: cases.download(b, cases.large(b, 512), _to_lake(b.store))),
+    "same-s3": (
+        "100,000 files, nothing changed, local to S3",
+        lambda b, _: cases.unchanged(b, cases.small(b, 100_000, 16), _to_lake(b.store, *TUNED), local=False),
+    ),
+    "copy-local": (
+        "5,000 new files of 4 KiB, local to local",
+        lambda b, _: cases.copy(b, cases.small(b, 5000), _local),
+    ),
+    "same-local": (
+        "100,000 files, nothing changed, local to local",
+        lambda b, _: cases.unchanged(b, cases.small(b, 100_000, 16), _local, local=True),
+    ),
+    "slow-small": ("5,000 files of 4 KiB over 80 ms and 100 Mbit/s", lambda b, s: _slow(b, s, cases.small(b, 5000))),
+    "slow-large": ("one 100 MiB file over 80 ms and 100 Mbit/s", lambda b, s: _slow(b, s, cases.large(b, 100))),
+    "start-up": ("start-up", lambda b, _: cases.start_up(b)),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    results = Path("bench-results")
+    results.mkdir(exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="lakelink-bench-") as scratch,
+        EmbeddedStore(Path(scratch) / "store") as embedded,
+    ):
+        store = Store(embedded.endpoint, embedded.access_key, embedded.secret_key, embedded.bucket)
+        bench = Bench(store, Path(scratch))
+        print(
+            f"{platform.machine()}, {os.cpu_count()} CPUs, Linux {platform.release()}, Python {platform.python_version()}\n"
+        )
+        for name in arguments.cases or CASES:
+            title, case = CASES[name]
+            with ExitStack() as stack:
+                contenders = case(bench, stack)
+                race(name, contenders, arguments.rounds, results / f"{name}.log")
+                text = table(title, contenders)
+            (results / f"{name}.md").write_text(text)
+            print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main()
