@@ -1,0 +1,107 @@
+"""Writes the parts of the reference that the program knows best: docs/reference/cli.md and docs/reference/errors.md.
+
+python docs/reference/generate.py writes both; a test compares them with what is committed.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+
+from lakelink.cli.main import build
+from lakelink.errors import LakelinkError, Retry, all_errors
+
+HERE = Path(__file__).parent
+
+RETRY = {
+    Retry.NEVER: "no: the same call gives the same answer",
+    Retry.LATER: "yes, after a pause",
+    Retry.AFTER_RESCAN: "by running the command again: it looks anew and decides anew",
+}
+
+ADVICE = {
+    "LL000": "The root of all errors; it is never shown itself.",
+    "LL100": "Read the sentence; it names what is wrong in the command. `--help` shows examples.",
+    "LL101": "Read the sentence; it names the setting and the file and line, or the variable, that it came from. "
+    "[All settings](configuration.md).",
+    "LL200": "Do not reach for the override first. Is the source mounted, spelled right, complete? Look at the plan with `--dry-run`. If it "
+    "is what you want, pass what the hint names (`--max-delete`, `--allow-empty-source`).",
+    "LL201": "Another run writes to the same target; the message names its process. Wait for it. If that process is gone, so is the lock: there is "
+    "nothing to remove by hand.",
+    "LL300": "The store or the file server did not answer within our patience (retries with growing pauses are behind us). `lakelink "
+    "doctor` tells whether it is the name, the network or the server. What was done stays done: run it again.",
+    "LL301": "The side answered and refused. For S3 the hint names the permission, such as `s3:PutObject`. Check the policy, and with `lakelink "
+    "doctor` which credentials were used.",
+    "LL302": "Check the name. `lakelink ls` shows what is there.",
+    "LL303": "The bucket or the directory itself is missing, so nothing is known about what it holds and nothing was concluded from that. Is "
+    "the disk mounted, the bucket spelled right, in this account?",
+    "LL304": "No credentials were found, or the store does not know them. `lakelink doctor` shows where was looked.",
+    "LL305": "The store's certificate was not accepted, or it speaks no TLS there. Does the endpoint begin with the right `https://` or `http://`? For a "
+    "certificate authority of your own name its bundle (`ca_bundle` of the location, or `AWS_CA_BUNDLE`). Do not switch the check off to get on.",
+    "LL400": "Somebody else changed the target between our look and our write. Their version was kept. Run it again; if it comes back, find "
+    "the other writer.",
+    "LL401": "The file was written to while it was read, again and again. Nothing torn was stored. Run it when the writer rests, or sync a "
+    "snapshot.",
+    "LL402": "Bytes arrived that do not match their checksum or length, and were thrown away. Once is the line; again and again is a disk, a proxy "
+    "or memory.",
+    "LL403": "Make room at the target, or raise the quota. What was stored before stays; run it again.",
+    "LL404": "This side cannot do that at all; the sentence says what. Leave the path out with `--exclude`, or accept that it is reported.",
+    "LL405": "The message carries the words of the operating system or the store. For a disk, look at the kernel's log.",
+    "LL406": "The name cannot exist on the other side: rename it, or leave it out with `--exclude`. Nothing else is affected.",
+    "LL407": "Pass `--delete` if the file should take the directory's place, or move the directory away.",
+    "LL900": "A defect of lakelink. Nothing partial is visible at the target. Run it again with `--debug` and report what it prints.",
+}
+
+
+def errors_page() -> str:
+    """docs/reference/errors.md.
+
+    Raises:
+        KeyError: an error has no advice; write some.
+    """
+    lines = [
+        "# Errors",
+        "",
+        "<!-- written by docs/reference/generate.py from src/lakelink/errors.py -->",
+        "",
+        "A message is `error[CODE]: sentence`, and `hint: what to do` where something can be done. Codes are stable: scripts may rely on",
+        "them. Trouble with one path does not stop a run: the path is listed under `failed`, with the same codes, and the exit code is 1.",
+        "",
+        "| code | name | exit code | again? |",
+        "| --- | --- | --- | --- |",
+    ]
+    classes = [cls for cls in all_errors() if cls is not LakelinkError]
+    lines += [f"| [{c.code}](#{c.code.lower()}) | {c.__name__} | {c.exit_code} | {RETRY[c.retry]} |" for c in classes]
+    for cls in classes:
+        lines += ["", f"## {cls.code}", "", f"**{cls.__name__}.** {_sentence(cls)}", "", ADVICE[cls.code]]
+    return "\n".join(lines) + "\n"
+
+
+def commands_page() -> str:
+    """docs/reference/cli.md."""
+    text = build(["sync"]).generate_docs(output_format="markdown", usage_name="lakelink")
+    text = text.replace("```console\n", "```text\n")  # usage lines are no sessions
+    head, _, rest = text.partition("\n")
+    return f"{head}\n\n<!-- written by docs/reference/generate.py from the commands themselves -->\n{rest.rstrip()}\n"
+
+
+def _sentence(cls: type[LakelinkError]) -> str:
+    return " ".join((inspect.getdoc(cls) or "").split())
+
+
+PAGES = {"errors.md": errors_page, "cli.md": commands_page}
+
+
+def main() -> None:
+    """Write the pages, or with --check say which are out of date."""
+    for name, page in PAGES.items():
+        path = HERE / name
+        if "--check" not in sys.argv[1:]:
+            path.write_text(page(), encoding="utf-8")
+        elif not path.is_file() or path.read_text(encoding="utf-8") != page():
+            sys.exit(f"{path} is out of date: run python docs/reference/generate.py")
+
+
+if __name__ == "__main__":
+    main()
