@@ -9,6 +9,8 @@ from lakelink.model.link import Rule
 
 DAY_S = 86_400.0
 GIB = 1 << 30
+CARRY_ALL = Rule()
+"""Everything travels in both directions, and conflicts are kept twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,7 @@ class LinkSpec:
     ident: str
     files: str
     lake: str
-    rule: Rule = Rule()
+    rule: Rule = CARRY_ALL
     filters: tuple[str, ...] = ()  # gitignore-style lines in order, as for `SyncOptions.filters`
     transport: Transport = Transport()
     pace: Pace = Pace()
