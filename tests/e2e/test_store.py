@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.program import Program
+from tests.e2e.program import PATIENCE_S, Program
 
 
 def test_a_served_store_answers_survives_a_restart_and_ends_with_its_program(seaweed, program, tmp_path):
@@ -24,7 +24,7 @@ def test_a_served_store_answers_survives_a_restart_and_ends_with_its_program(sea
 
     def stop(process: object) -> None:
         process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=60)
+        _, error = process.communicate(timeout=PATIENCE_S)
         assert (process.returncode, error) == (0, b"")
 
     process, said = serve()
@@ -40,7 +40,7 @@ def test_a_served_store_answers_survives_a_restart_and_ends_with_its_program(sea
     assert f"={program.env['AWS_SECRET_ACCESS_KEY']}".encode() not in Path(f"/proc/{process.pid}/cmdline").read_bytes()
     stop(process)
     with pytest.raises(OSError, match="refused"):
-        urllib.request.urlopen(said["endpoint"], timeout=5)  # noqa: S310
+        urllib.request.urlopen(said["endpoint"], timeout=PATIENCE_S)  # noqa: S310
     process, said = serve()
     assert program("cat", "s3://mine/kept", AWS_ENDPOINT_URL_S3=said["endpoint"]).out == "still here"
     stop(process)

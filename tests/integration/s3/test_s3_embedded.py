@@ -86,7 +86,7 @@ def test_it_dies_with_the_process_that_started_it(tmp_path):
         "import sys, time\n"
         "from lakelink.locations.embedded import EmbeddedStore\n"
         "store = EmbeddedStore(sys.argv[1]); store.start()\n"
-        "print(store.pid, flush=True); time.sleep(60)\n"
+        "print(store.pid, flush=True); time.sleep(300)\n"
     )
     owner = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE)
     server = int(owner.stdout.readline())
@@ -94,7 +94,7 @@ def test_it_dies_with_the_process_that_started_it(tmp_path):
     owner.wait()
     owner.stdout.close()
 
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while _alive(server):
         assert time.monotonic() < deadline, "the server outlived its owner"
         time.sleep(0.05)
