@@ -28,7 +28,7 @@ def test_a_served_store_answers_survives_a_restart_and_ends_with_its_program(sea
         assert (process.returncode, error) == (0, b"")
 
     process, said = serve()
-    settings = folder / "env.sh"
+    settings, keys = folder / "env.sh", (folder / "s3.json").read_bytes()
     assert settings.stat().st_mode & 0o777 == 0o600
     program.env |= dict(
         line.removeprefix("export ").split("=", 1) for line in settings.read_text(encoding="utf-8").splitlines()
@@ -42,6 +42,7 @@ def test_a_served_store_answers_survives_a_restart_and_ends_with_its_program(sea
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(said["endpoint"], timeout=PATIENCE_S)  # noqa: S310
     process, said = serve()
+    assert (folder / "s3.json").read_bytes() == keys
     assert program("cat", "s3://mine/kept", AWS_ENDPOINT_URL_S3=said["endpoint"]).out == "still here"
     stop(process)
 

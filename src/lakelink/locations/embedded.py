@@ -25,7 +25,9 @@ from lakelink.errors import Unreachable, Unsupported
 
 START_TIMEOUT_S = 120.0
 START_ATTEMPTS = 3  # somebody else may take a port between our choice and the start
-STOP_TIMEOUT_S = 3.0  # by then volumes and index are closed; the gateway lingers for idle connections
+# For requests that are under way. It then waits 15 s for streams of its own before it closes anything; what it has acknowledged has been
+# handed to the kernel long before, as a start after any kill shows.
+STOP_TIMEOUT_S = 1.0
 POLL_S = 0.05
 VOLUME_MB = 256  # SeaweedFS keeps objects in volume files; each bucket takes some of them
 MAX_VOLUMES = 400
