@@ -206,4 +206,7 @@ class CrtSigner:
             return AwsCredentialsProvider.new_process(source.profile)
         if source.profile:
             return AwsCredentialsProvider.new_profile(bootstrap(), source.profile)
+        if os.environ.get("AWS_ACCESS_KEY_ID") and os.environ.get("AWS_SECRET_ACCESS_KEY"):
+            # The chain looks there first as well, but only after it has read the system's certificates for what it may have to ask.
+            return AwsCredentialsProvider.new_environment()
         return AwsCredentialsProvider.new_default_chain(bootstrap())
