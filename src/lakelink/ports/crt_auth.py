@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import astuple, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,7 @@ class CrtSigner:
         if max(seen_generation, 1) == self.generation:
             self._renew_at = self._valid_until = 0.0
 
-    @property
+    @cached_property
     def principal(self) -> str:
         """Equal for two signers of the same credentials; does not tell the secret."""
         return hashlib.sha256("\0".join(map(str, astuple(self.source))).encode()).hexdigest()

@@ -57,6 +57,9 @@ class S3Content(Content):
         """Fetch a small object now and keep its bytes for the one who asks."""
         self._data = await self.load()
 
+    def at_hand(self) -> bytes | None:
+        return self._data
+
     async def chunks(self, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         if self._data is not None:
             yield self._data[start:end]
