@@ -87,6 +87,7 @@ class FanotifySource:
         self._whole = whole_mount
         self._mask = _PAIRED
         self._writing = Writing()
+        self._adrift = False
         self._places: dict[bytes, str | None] = {}
         self.survey = Survey(kernel, root, self._watch, gathering, MARKS_HINT)
         self._fd = -1
@@ -214,7 +215,9 @@ class FanotifySource:
         before = self._path(old) if old is not None else None
         if is_directory:
             self._places.clear()
-        written = old is not None and self._writing.end(old)
+        # Halves of a rename follow each other, but nothing pairs them: what the last one that left was is taken to be what comes.
+        written = self._writing.end(old) if old is not None else self._adrift
+        self._adrift = written and new is None
         if before is not None:
             self._gathering.note(before, subtree=is_directory)
         if new is None:

@@ -147,7 +147,7 @@ class InotifySource:
 
     def _read(self, events: bytes) -> bool:
         """Whether the instance that these events came from is still in use."""
-        files, state_of = self._files, _FILE_STATE.get
+        state_of = _FILE_STATE.get
         position, end = 0, len(events)
         while position < end:
             watch, mask, cookie, length = _event(events, position)
@@ -155,9 +155,9 @@ class InotifySource:
             position = start + length
             state = state_of(mask)
             if state is not None:
-                files[watch, events[start:position]] = state
+                self._files[watch, events[start:position]] = state
             elif mask == IN_ATTRIB:
-                files.setdefault((watch, events[start:position]), _TOUCHED)
+                self._files.setdefault((watch, events[start:position]), _TOUCHED)
             elif not self._special(watch, mask, cookie, events[start:position]):
                 return False
         return True

@@ -25,7 +25,7 @@ from lakelink.watch.root import WatchedRoot
 from lakelink.watch.survey import Announce, Survey
 
 TICK_S = 1.0
-BATCHING_S = 0.005  # after each reading: the kernel merges what repeats, and one delivery carries more
+BATCHING_S = 0.01  # after each reading: the kernel merges what repeats, and one delivery carries more
 CLOSE_DEADLINE_S = 10.0
 
 
