@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import threading
 from dataclasses import replace
 
 import pytest
@@ -182,10 +183,20 @@ def test_a_directory_that_may_not_be_read_is_named_and_seen_when_it_may(tmp_path
 
 
 def test_cancelling_an_opening_leaves_nothing_behind(tmp_path):
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(LinuxNotify):
+        def inotify_add_watch(self, fd, directory_fd, mask):
+            begun.set()
+            go_on.wait(DEADLINE_S)
+            return super().inotify_add_watch(fd, directory_fd, mask)
+
     async def body():
-        task = asyncio.ensure_future(opened(tmp_path, LinuxNotify()))
-        await asyncio.sleep(0)
+        task = asyncio.ensure_future(opened(tmp_path, Slow(), prefer=Prefer.INOTIFY))
+        await asyncio.to_thread(begun.wait, DEADLINE_S)
         task.cancel()
+        await asyncio.sleep(0)
+        go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await task
 
