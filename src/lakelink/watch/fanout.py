@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -70,6 +69,21 @@ class Share:
             on_taken()
 
 
+class _Together:
+    """All that waits as one delivery: noting it costs one commit instead of many."""
+
+    __slots__ = ("_shares", "hints")
+
+    def __init__(self, shares: Sequence[Share]) -> None:
+        self.hints = coalesced([hint for share in shares for hint in share.hints])
+        self._shares = shares
+
+    async def taken(self) -> None:
+        """As `Share.taken`, for each of them."""
+        for share in self._shares:
+            await share.taken()
+
+
 class LakeFeed:
     """The events of one link: keys below `prefix` of `bucket`, as paths. A `Feed`; made by a `Fanout`, one reader at a time.
 
@@ -84,7 +98,7 @@ class LakeFeed:
         self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self.health = fanout.health
         self._fanout = fanout
-        self._waiting: deque[Share] = deque()
+        self._waiting: list[Share] = []
         self._outstanding = 0
         self._lost = False
         self._closed = False
@@ -109,7 +123,9 @@ class LakeFeed:
                 self._lost = False
                 yield Told((EVERYTHING,))
             elif self._waiting:
-                yield self._waiting.popleft()
+                shares = tuple(self._waiting)
+                self._waiting.clear()
+                yield _Together(shares) if len(shares) > 1 else shares[0]
             elif self._failure is not None:
                 raise self._failure
             elif self._closed:

@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 BUCKETS = "/buckets/"  # where the S3 gateway keeps them (seaweedfs: `weed scaffold -config=filer`, buckets_folder)
-_UPLOADS = ".uploads"  # parts of multipart uploads, at the top of a bucket; the completed object has an event of its own
+_UPLOADS = (
+    ".uploads"  # parts of multipart uploads, at the top of a bucket; the completed object has an event of its own
+)
 _VERSIONS = ".versions"  # KEY.versions/ holds the versions of KEY
 
 

@@ -33,7 +33,9 @@ from lakelink.ports.wire import S3Wire, WireRequest
 BATCH = 10  # messages per call (Amazon SQS Developer Guide, "Message quotas")
 CALL_TIMEOUT_S = 45.0  # longer than the longest poll, 20 s
 _ARN = re.compile(r"arn:(aws[a-z-]*):sqs:([a-z0-9-]+):([0-9]{12}):([A-Za-z0-9_-]{1,80}(?:\.fifo)?)").fullmatch
-_CREDENTIALS = frozenset({"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "ExpiredToken"})
+_CREDENTIALS = frozenset(
+    {"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "ExpiredToken"}
+)
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "InvalidSecurity", "KmsAccessDenied"})
 _LATER = frozenset({"ThrottlingException", "RequestThrottled", "OverLimit", "KmsThrottled", "ServiceUnavailable"})
 
@@ -64,7 +66,9 @@ def parse_queue(arn: str) -> QueueName:
             f"{arn!r} is not the ARN of an SQS queue", hint="It looks like arn:aws:sqs:eu-central-1:123456789012:NAME."
         )
     if match[4].endswith(".fifo"):
-        raise ConfigError(f"{match[4]} is a FIFO queue, and S3 sends to standard queues only", hint="Use another queue.")
+        raise ConfigError(
+            f"{match[4]} is a FIFO queue, and S3 sends to standard queues only", hint="Use another queue."
+        )
     return QueueName(match[1], match[2], match[3], match[4])
 
 

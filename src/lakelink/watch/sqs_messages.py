@@ -154,4 +154,3 @@ class Messages:
         for message_id in [each for each, pending in self._pending.items() if feed in pending.waiting]:
             del self._pending[message_id]
         self.room.set()
-
