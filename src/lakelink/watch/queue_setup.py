@@ -15,12 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from lakelink.errors import LakelinkError, QueueMissing, Refused, RootMissing, StorageError
+from lakelink.errors import LakelinkError, QueueMissing, Refused, RootMissing, StorageError, Unsupported
 from lakelink.ports.clock import Clock, SystemClock
 from lakelink.ports.crt_endpoint import is_aws
 from lakelink.ports.crt_io import Endpoint
 from lakelink.ports.wire import WireRequest, WireResponse
-from lakelink.watch.notifications import EVENTS, LIFECYCLE, Notification, Notifications, overlapping
+from lakelink.watch.notifications import EVENTS, LIFECYCLE, NO_API, Notification, Notifications, overlapping
 from lakelink.watch.queue_policy import statement, statement_id, with_statement, without_statement
 from lakelink.watch.sqs_api import QueueName, SqsApi, parse_queue
 
@@ -34,7 +34,7 @@ _TAG = {"lakelink": "events"}  # on queues that were made here, which are remove
 _ATTRIBUTES = {
     "MessageRetentionPeriod": str(RETENTION_S),
     "ReceiveMessageWaitTimeSeconds": "20",
-    "VisibilityTimeout": "120",
+    "VisibilityTimeout": "30",
     "SqsManagedSseEnabled": "true",
 }
 
@@ -159,9 +159,12 @@ class QueueSetup:
         return Notification(self.id, queue.arn, events, self._prefix)
 
     async def _read(self) -> Notifications:
-        # Always before a PUT: SeaweedFS has no such API, and takes the PUT for CreateBucket.
         request = self._bucket.request("GetBucketNotificationConfiguration", "GET", "", query="notification")
-        return Notifications((await self._bucket.call(request, "")).body, self._bucket.bucket)
+        answer = await self._bucket.call(request, "")
+        # It answers as if there were none, and takes the PUT for CreateBucket (seaweedfs: weed/s3api/s3api_bucket_handlers_misc.go).
+        if answer.headers.get("server", "").startswith("SeaweedFS"):
+            raise Unsupported(f"the store of {self._bucket.bucket} has no event notifications", hint=NO_API)
+        return Notifications(answer.body, self._bucket.bucket)
 
     async def _edit(self, edit: Callable[[Notifications], None]) -> None:
         """Read, change, write if that changed anything, and see that it is there; from the start if somebody else was faster."""
@@ -174,7 +177,8 @@ class QueueSetup:
             if await self._read() == before:
                 await self._write(wanted)
         raise StorageError(
-            f"the notifications of {self._bucket.bucket} are changed by somebody else at this moment", hint="Try again."
+            f"the notifications of {self._bucket.bucket} are not what was written",
+            hint="Somebody else may be changing them at this moment: try again.",
         )
 
     async def _write(self, document: Notifications) -> None:

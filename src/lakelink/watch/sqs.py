@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from lakelink.core.backoff import Backoff
@@ -22,13 +23,22 @@ from lakelink.watch.sqs_messages import Messages
 
 log = logging.getLogger("lakelink.watch")
 
-POLL_S = 20  # the longest that the service waits (Amazon SQS API Reference, ReceiveMessage)
-VISIBILITY_S = 120  # so long a link may take to note a batch before others, and we, see the message again
 MAX_BURST = 8  # polls at the same time while the queue is full; each brings up to ten messages
 LEAST_PAUSE_S = 0.5  # between two attempts at a queue that does not answer
 CLOSE_TIMEOUT_S = 5.0  # for deleting what was taken; what is not deleted comes again
 LEAST_RETENTION_S = 60  # the least that the service can be set to: assumed where it is not told
 BEHIND = 0.9  # messages of this part of the retention's age: others may have been dropped already
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polling:
+    """How a queue is asked. `visibility_s`: so long a link may take to note a batch before its messages are seen again, by others and by us;
+    an answer that is lost on its way delays its messages by that much.
+    """
+
+    poll_s: int = 20  # the longest that the service waits (Amazon SQS API Reference, ReceiveMessage)
+    visibility_s: int = 30
+    backoff: Backoff = Backoff(base_s=1.0, cap_s=60.0)
 
 
 class Queue(Protocol):
@@ -56,13 +66,13 @@ class SharedQueue:
         *,
         clock: Clock | None = None,
         random: Random | None = None,
-        backoff: Backoff | None = None,
+        polling: Polling | None = None,
     ) -> None:
         self.queue = queue
         self._api = api
         self._clock = clock or SystemClock()
         self._random = random or SystemRandom()
-        self._backoff = backoff or Backoff(base_s=1.0, cap_s=60.0)
+        self._polling = polling or Polling()
         self._fanout = Fanout("sqs", self._clock.time_ns)
         self._fanout.on_wanted = self._start
         self._messages = Messages(self._fanout)
@@ -125,7 +135,7 @@ class SharedQueue:
                 messages = await self._receive(burst)
             except LakelinkError as error:
                 self._on_silence(error)
-                pause_s = self._backoff.delay_s(failures, self._random.uniform(), LEAST_PAUSE_S)
+                pause_s = self._polling.backoff.delay_s(failures, self._random.uniform(), LEAST_PAUSE_S)
                 failures, burst = failures + 1, 1
                 await self._clock.sleep(pause_s)
                 continue
@@ -147,8 +157,9 @@ class SharedQueue:
         """
         if not self.health.ok:
             await self._ask_retention()
-        wait_s = POLL_S if burst == 1 and self.health.ok else 0
-        polls = [self._api.receive(self.queue, wait_s=wait_s, visibility_s=VISIBILITY_S) for _ in range(burst)]
+        how = self._polling
+        wait_s = how.poll_s if burst == 1 and self.health.ok else 0
+        polls = [self._api.receive(self.queue, wait_s=wait_s, visibility_s=how.visibility_s) for _ in range(burst)]
         messages: list[Message] = []
         failure: LakelinkError | None = None
         for brought in await asyncio.gather(*polls, return_exceptions=True):
