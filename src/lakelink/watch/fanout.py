@@ -176,10 +176,11 @@ class LakeFeed:
         """Where to look for an event that concerns this link; None for a key that is lakelink's own, or cannot be a file."""
         if not event.key.startswith(self.prefix):
             return EVERYTHING
-        path = event.key.removeprefix(self.prefix).removesuffix("/")  # `dir/` is the marker of a directory
+        below = event.key.removeprefix(self.prefix)
+        path = below.removesuffix("/")  # `dir/` is the marker of a directory
         if is_own(path):
             return None
-        if path and file_problem(path):
+        if below and file_problem(path):
             self.health.counts.impossible += 1
             return None
         return Hint(path, subtree=event.subtree)
