@@ -18,6 +18,7 @@ EVENTS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*")
 LIFECYCLE = ("s3:LifecycleExpiration:*",)  # AWS alone has these: objects that expire raise no ObjectRemoved
 NO_API = "Use a webhook if the store can push, else the listing at an interval finds its changes."
 _NS = "http://s3.amazonaws.com/doc/2006-03-01/"
+ET.register_namespace("", _NS)  # written as the default one: not every store reads prefixes
 _KINDS = {  # element of a configuration: element that names its destination
     "TopicConfiguration": "Topic",
     "QueueConfiguration": "Queue",
@@ -106,11 +107,7 @@ class Notifications:
 
     def document(self) -> bytes:
         """The body of a PutBucketNotificationConfiguration."""
-        root = self._root
-        default = root.tag.partition("}")[0][1:] if root.tag.startswith("{") else None
-        if default is not None and all(each.tag.startswith("{") for each in root.iter()):
-            return bytes(ET.tostring(root, encoding="utf-8", default_namespace=default))
-        return bytes(ET.tostring(root, encoding="utf-8"))
+        return bytes(ET.tostring(self._root, encoding="utf-8"))
 
     def _written(self, ours: Notification) -> ET.Element:
         root = self._root

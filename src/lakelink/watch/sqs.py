@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from lakelink.core.backoff import Backoff
@@ -38,7 +38,7 @@ class Polling:
 
     poll_s: int = 20  # the longest that the service waits (Amazon SQS API Reference, ReceiveMessage)
     visibility_s: int = 30
-    backoff: Backoff = Backoff(base_s=1.0, cap_s=60.0)
+    backoff: Backoff = field(default_factory=lambda: Backoff(base_s=1.0, cap_s=60.0))
 
 
 class Queue(Protocol):
@@ -81,6 +81,7 @@ class SharedQueue:
         self._heard_at = self._now()
         self._missed = False
         self._behind = False
+        self._closed = False
 
     @property
     def health(self) -> Health:
@@ -88,11 +89,14 @@ class SharedQueue:
         return self._fanout.health
 
     def subscribe(self, bucket: str, prefix: str) -> LakeFeed:
-        """The feed of the link at `s3://bucket/prefix`."""
+        """The feed of the link at `s3://bucket/prefix`; not after `aclose`."""
+        if self._closed:
+            raise InternalError(f"the events of {self.queue.arn} are no longer read")
         return self._fanout.subscribe(bucket, prefix)
 
     async def aclose(self) -> None:
         """Stop polling, delete what was taken as far as that is quick, close all feeds and the connections. May be repeated."""
+        self._closed = True
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -111,7 +115,7 @@ class SharedQueue:
         return self._clock.monotonic(), self._clock.time_ns() / 1e9
 
     def _start(self) -> None:
-        if self._tasks:
+        if self._tasks or self._closed:
             return
         for work in (self._poll(), self._delete()):
             task = asyncio.get_running_loop().create_task(work)

@@ -185,26 +185,23 @@ class WebhookReceiver:
             if not decoded.events:
                 return 422
         found = self._by_feed(decoded)
-        if not found:
-            counts.foreign += bool(decoded.events)
-            return 200
-        full = [feed for feed in found if feed.full]
+        counts.foreign += bool(decoded.events) and not found
+        full = [feed for feed, hints in found.items() if hints and feed.full]
         for feed in full:
-            # Whoever pushes may not come again.
-            feed.lose()
-        taken = [_share(feed, hints) for feed, hints in found.items() if feed not in full]
+            feed.lose()  # whoever pushes may not come again
+        taken = [_share(feed, hints) for feed, hints in found.items() if hints and feed not in full]
         if full:
             counts.deferred += 1
             return 503
         return await self._wait(taken)
 
     def _by_feed(self, decoded: Decoded) -> dict[LakeFeed, list[Hint]]:
+        """Every link concerned, and where it has to look."""
         found: dict[LakeFeed, list[Hint]] = {}
         for event in decoded.events:
             for feed in self._fanout.concerned(event):
                 hint = feed.hint_of(event)
-                if hint is not None:
-                    found.setdefault(feed, []).append(hint)
+                found.setdefault(feed, []).extend([hint] if hint else [])
         return found
 
     async def _wait(self, taken: list[asyncio.Event]) -> int:

@@ -29,7 +29,9 @@ def test_a_key_becomes_the_path_below_the_prefix(prefix, key, path):
     assert feed.hint_of(event) == Hint(path)
 
 
-@pytest.mark.parametrize(("prefix", "bucket", "key"), [("in", "lake", "inner/a"), ("in", "lake", "in"), ("", "pond", "a")])
+@pytest.mark.parametrize(
+    ("prefix", "bucket", "key"), [("in", "lake", "inner/a"), ("in", "lake", "in"), ("", "pond", "a")]
+)
 def test_what_is_elsewhere_does_not_concern_it(prefix, bucket, key):
     assert not feed_of(prefix).concerns(KeyEvent(bucket, key))
 
@@ -42,7 +44,9 @@ def test_keys_of_lakelink_itself_are_for_nobody(key):
     assert feed.health.counts.impossible == 0
 
 
-@pytest.mark.parametrize("key", ["in/../../etc/passwd", "in//a", "in/a//", "in/./a", "in/a\0b", f"in/{'x' * 300}", "in//"])
+@pytest.mark.parametrize(
+    "key", ["in/../../etc/passwd", "in//a", "in/a//", "in/./a", "in/a\0b", f"in/{'x' * 300}", "in//"]
+)
 def test_keys_that_cannot_be_files_never_become_paths(key):
     feed = feed_of("in")
     assert feed.hint_of(KeyEvent("lake", key)) is None

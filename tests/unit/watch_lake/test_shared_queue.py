@@ -84,7 +84,11 @@ class Queue:
 
 def event(key, sequencer="", bucket="lake"):
     seen = {"key": key, "sequencer": sequencer}
-    return {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": bucket}, "object": seen}}
+    return {
+        "eventSource": "aws:s3",
+        "eventName": "ObjectCreated:Put",
+        "s3": {"bucket": {"name": bucket}, "object": seen},
+    }
 
 
 def message(number, *keys, handle="", sent_ms=0):
