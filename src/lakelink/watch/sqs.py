@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -233,24 +233,3 @@ class SharedQueue:
                 await self._api.delete(self.queue, handles)
             except LakelinkError as error:
                 log.info("watch.delete_failed", extra={"queue": self.queue.arn, "code": error.code})
-
-
-class SharedQueues:
-    """Every queue once per process, however many links use it."""
-
-    def __init__(self) -> None:
-        self._queues: dict[tuple[str, str], SharedQueue] = {}
-
-    def get(self, queue: QueueName, principal: str, make: Callable[[], Queue]) -> SharedQueue:
-        """The poller of this queue as this principal; made at the first call, closed by `aclose`."""
-        place = (queue.arn, principal)
-        found = self._queues.get(place)
-        if found is None:
-            found = self._queues[place] = SharedQueue(make(), queue)
-        return found
-
-    async def aclose(self) -> None:
-        """Close all of them."""
-        queues, self._queues = list(self._queues.values()), {}
-        for queue in queues:
-            await queue.aclose()
