@@ -106,7 +106,7 @@ class SharedQueue:
                 await self._delete_all()
         except TimeoutError:
             log.info("watch.messages_left", extra={"messages": len(self._messages.deletable)})
-        for feed in list(self._fanout.feeds):
+        for feed in self._fanout.feeds:
             await feed.aclose()
         await self._api.aclose()
 
