@@ -173,6 +173,7 @@ class S3Content(Content):
             begin = position
             request = self._get(begin, end)
             request.sink = sink
+            request.bulk_bytes = end - begin
             try:
                 response = await self._checked(request)
             except OSError as error:
