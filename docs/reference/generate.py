@@ -65,6 +65,8 @@ ADVICE = {
     "LL405": "The message carries the words of the operating system or the store. For a disk, look at the kernel's log.",
     "LL406": "The name cannot exist on the other side: rename it, or leave it out with `--exclude`. Nothing else is affected.",
     "LL407": "Pass `--delete` if the file should take the directory's place, or move the directory away.",
+    "LL408": "The user, or all users together, watch as many directories as the kernel allows. Raise the setting that the hint names (`sysctl -w`, and a "
+    "file in `/etc/sysctl.d` to keep it). Until then what is not watched is scanned at the scan interval: later, but nothing is missed.",
     "LL900": "A defect of lakelink. Nothing partial is visible at the target. Run it again with `--debug` and report what it prints.",
 }
 

@@ -244,6 +244,14 @@ class InTheWay(LakelinkError):
     exit_code = 1
 
 
+class WatchLimit(LakelinkError):
+    """The kernel's limit of watches or of watching processes is reached: what is not watched is scanned at an interval, which is slower."""
+
+    code = "LL408"
+    exit_code = 1
+    retry = Retry.LATER
+
+
 class InternalError(LakelinkError):
     """A broken invariant of lakelink itself."""
 
