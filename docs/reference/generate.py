@@ -39,6 +39,8 @@ ADVICE = {
     "LL304": "No credentials were found, or the store does not know them. `lakelink doctor` shows where was looked.",
     "LL305": "The store's certificate was not accepted, or it speaks no TLS there. Does the endpoint begin with the right `https://` or `http://`? For a "
     "certificate authority of your own name its bundle (`ca_bundle` of the location, or `AWS_CA_BUNDLE`). Do not switch the check off to get on.",
+    "LL310": "Start the daemon: `lakelink serve`, or its unit. Does it use the same state directory (`LAKELINK_STATE_DIR`), and run as the same user? "
+    "`lakelink doctor` says which directory is looked at.",
     "LL400": "Somebody else changed the target between our look and our write. Their version was kept. Run it again; if it comes back, find "
     "the other writer.",
     "LL401": "The file was written to while it was read, again and again. Nothing torn was stored. Run it when the writer rests, or sync a "

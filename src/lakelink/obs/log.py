@@ -19,6 +19,7 @@ ROOT = "lakelink"
 Value: TypeAlias = str | int | float | bool | None
 Field: TypeAlias = Literal[
     "source", "target", "path", "code", "message", "files", "bytes", "deleted", "failed", "seconds", "exit_code", "endpoint", "pid",
+    "link", "state", "hint", "call", "uid", "links", "trace",
 ]  # fmt: skip
 FIELDS: frozenset[str] = frozenset(get_args(Field))
 URL_FIELDS = frozenset({"source", "target", "endpoint"})
@@ -30,6 +31,16 @@ class Event(StrEnum):
     RUN_STARTED = "run.started"
     RUN_FINISHED = "run.finished"
     RUN_INTERRUPTED = "run.interrupted"
+    DAEMON_STARTED = "daemon.started"
+    DAEMON_STOPPED = "daemon.stopped"
+    SETTINGS_READ = "settings.read"
+    SETTINGS_REFUSED = "settings.refused"
+    CALL_TAKEN = "call.taken"
+    LINK_STARTED = "link.started"
+    LINK_FAILED = "link.failed"
+    LINK_CHANGED = "link.changed"  # its state, and why
+    LINK_LEFT = "link.left"  # it did not stop in time
+    DEFECT = "defect.met"
 
 
 # Without this the standard library writes warnings to standard error when nobody has asked for a log.
