@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -33,13 +34,38 @@ def connect(path: Path, schema: str) -> sqlite3.Connection:
 
 
 def _migrate(connection: sqlite3.Connection, schema: str) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    for number, script in _scripts(schema):
-        if number > version:
-            connection.executescript(f"BEGIN;\n{script}\nPRAGMA user_version={number};\nCOMMIT;")
-    newest = max(number for number, _ in _scripts(schema))
+    scripts = _scripts(schema)
+    if _version(connection) < scripts[-1][0]:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            done = _version(connection)  # another process may have been first
+            for number, script in scripts:
+                if number > done:
+                    for statement in _statements(script):
+                        connection.execute(statement)
+                    connection.execute(f"PRAGMA user_version={number}")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+    version, newest = _version(connection), scripts[-1][0]
     if version > newest:
         raise sqlite3.DatabaseError(f"it was written by a newer version (schema {version}, known {newest})")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _statements(script: str) -> Iterator[str]:
+    """One by one: `executescript` would commit what is open."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def _scripts(schema: str) -> list[tuple[int, str]]:
