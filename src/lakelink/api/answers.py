@@ -73,6 +73,7 @@ class Removed(msgspec.Struct, frozen=True):
     """A link is gone; `kept` says what of it is still there, a sentence each."""
 
     name: str
+    deleted: int  # local paths
     kept: list[str]
 
 

@@ -75,16 +75,23 @@ class AddLink(Call[LinkDetail], frozen=True, kw_only=True):
     accept_unconditional_writes: bool = False
 
 
+class ListLinks(Call[list[LinkSpec]], frozen=True, kw_only=True):
+    """All links as they were asked for."""
+
+    name = "link-list"
+
+
 class ShowLink(Call[LinkDetail], frozen=True, kw_only=True):
     name = "link-show"
     link: str
 
 
 class UpdateLink(Call[LinkDetail], frozen=True, kw_only=True):
-    """Replace all of a link but its ident, files and lake."""
+    """Replace all of a link but its ident, files and lake. Refused where it is not what it `was` any more."""
 
     name = "link-update"
     spec: LinkSpec
+    was: LinkSpec
 
 
 class RemoveLink(Call[Removed], frozen=True, kw_only=True):

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import IO, Literal, TypeAlias, get_args
 from urllib.parse import urlsplit, urlunsplit
@@ -89,6 +91,26 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(document)
 
 
+class JournalFormatter(TextFormatter):
+    """For journald: no stamp, since it has its own; the priority in front (sd-daemon(3), SD_INFO …), one line per event."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        pairs = [f"{name}={_text(value)}" for name, value in _fields(record).items()]
+        return f"<{_PRIORITIES.get(record.levelno, 6)}>" + " ".join([record.getMessage(), *pairs])
+
+
+_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+
+
+def is_journal(stream: IO[str], environ: Mapping[str, str]) -> bool:
+    """Whether what is written there goes to journald (systemd.exec(5), $JOURNAL_STREAM)."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
 def _fields(record: logging.LogRecord) -> dict[str, Value]:
     found: dict[str, Value] = getattr(record, "lakelink_fields", {})
     return found
@@ -102,10 +124,10 @@ def _text(value: Value) -> str:
     return json.dumps(value)
 
 
-def configure(level: int, stream: IO[str], *, as_json: bool) -> None:
+def configure(level: int, stream: IO[str], *, as_json: bool, journal: bool = False) -> None:
     """Send events of this level and above to `stream`. Called again, it replaces what was set before."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
+    handler.setFormatter(JsonFormatter() if as_json else JournalFormatter() if journal else TextFormatter())
     logger = logging.getLogger(ROOT)
     logger.handlers[:] = [handler]
     logger.setLevel(level)

@@ -1,0 +1,94 @@
+"""`lakelink serve`: the daemon, in the foreground."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Group, Parameter
+
+from lakelink.cli.parameters import Output, one
+
+if TYPE_CHECKING:
+    from lakelink.api.answers import Daemon
+    from lakelink.config.serve import Address
+
+SERVING = Group("Serving", sort_key=1)
+
+
+def _address(text: str) -> Address:
+    from lakelink.config.serve import parse_address
+
+    return parse_address(text)
+
+
+def serve(
+    *,
+    metrics: Annotated[
+        str | None,
+        Parameter(
+            help="Serve Prometheus metrics there; a bare port is on loopback. Nowhere, unless given or set.",
+            metavar="[HOST:]PORT",
+            converter=one(lambda text: text if _address(text) else text),
+            n_tokens=1,
+            group=SERVING,
+            show_default=False,
+        ),
+    ] = None,
+    log: Annotated[
+        Literal["auto", "text", "json", "journal"],
+        Parameter(help="How events are written to standard error; auto knows journald.", group=SERVING),
+    ] = "auto",
+    output: Output = Output(),
+) -> int:
+    """Keep all links in step, until stopped.
+
+    Runs in the foreground, as an ordinary user as well as as root; one daemon per state directory. SIGHUP reads the settings again, and wrong ones change
+    nothing. SIGTERM and Ctrl-C stop it cleanly; after a crash the next one goes on where this one was. Commands reach it over a socket in the
+    state directory that only its user can open.
+
+    For example:
+
+    ```
+    lakelink serve
+    lakelink serve --metrics 9464
+    LAKELINK_LOG=debug lakelink serve --log json
+    systemctl enable --now lakelink
+    ```
+    """
+    from lakelink.config.state_dir import state_dir
+    from lakelink.daemon.opening import opener_of
+    from lakelink.daemon.serve import ServeOptions, serve as run
+
+    _start_log(log, quiet=output.quiet)
+    options = ServeOptions(
+        state_dir=state_dir(),
+        config=output.config,
+        metrics=_address(metrics) if metrics else None,
+        on_ready=lambda daemon: _announce(daemon, output),
+    )
+    return run(options, opener_of)
+
+
+def _start_log(form: str, *, quiet: bool) -> None:
+    """INFO and above, unless LAKELINK_LOG says otherwise."""
+    from lakelink.obs import log
+
+    journal = form == "journal" or (form == "auto" and log.is_journal(sys.stderr, os.environ))
+    level = logging.getLevelNamesMapping().get(os.environ.get("LAKELINK_LOG", "").partition(",")[0].upper())
+    if level is None:
+        level = logging.WARNING if quiet else logging.INFO
+    as_json = form == "json" or (form == "auto" and os.environ.get("LAKELINK_LOG", "").endswith(",json"))
+    log.configure(level, sys.stderr, as_json=as_json, journal=journal)
+
+
+def _announce(daemon: Daemon, output: Output) -> None:
+    if output.json:
+        from lakelink.cli.result import print_json
+
+        print_json({"pid": daemon.pid, "state_dir": daemon.state_dir, "metrics": daemon.metrics})
+    elif not output.quiet:
+        print(f"lakelink serves {daemon.state_dir}{f', metrics at {daemon.metrics}' if daemon.metrics else ''}")
+    sys.stdout.flush()
