@@ -13,8 +13,10 @@ from lakelink.errors import StorageError
 BUSY_TIMEOUT_S = 10.0
 
 
-def connect(path: Path, schema: str) -> sqlite3.Connection:
+def connect(path: Path, schema: str, *, synchronous: str = "NORMAL") -> sqlite3.Connection:
     """The database at `path`, brought up to the newest schema `NNNN_{schema}*.sql`; the file is 0600 and made when missing.
+
+    `synchronous` as SQLite means it: with NORMAL a power failure may take back the last commits, with FULL a commit is on stable storage.
 
     Raises:
         StorageError: the file cannot be opened, is damaged, or was written by a newer lakelink.
@@ -23,7 +25,7 @@ def connect(path: Path, schema: str) -> sqlite3.Connection:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA synchronous={synchronous}")
         _migrate(connection, schema)
     except (OSError, sqlite3.Error) as error:
         raise StorageError(
