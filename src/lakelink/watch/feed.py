@@ -51,7 +51,7 @@ class Feed(Protocol):
 
     @property
     def kind(self) -> str:
-        """ "fanotify", "inotify", "poll", "sqs" or "webhook"."""
+        """One of "fanotify", "inotify", "poll", "sqs", "webhook"."""
         ...
 
     @property

@@ -4,7 +4,7 @@ from lakelink.config.document import Document, parse_document
 from lakelink.config.links import declared, events_of
 from lakelink.errors import ConfigError
 from lakelink.infra.linkfile import render
-from lakelink.infra.spec import LakeSpec
+from lakelink.infra.spec import Association, LakeSpec
 from lakelink.model.link import ALL_EVENTS, ConflictRule, Event, Rule
 from lakelink.model.linkspec import LinkSpec, Pace, Safety, Transport
 
@@ -137,7 +137,11 @@ def test_a_directory_may_be_a_named_location_and_a_link_a_table_only(tmp_path):
 
 
 def test_the_sections_that_the_infrastructure_writes_are_links(tmp_path):
-    spec = LakeSpec()
+    two = (
+        Association(file_system_path="/raw", prefix="raw/", auto_import=("NEW", "CHANGED"), auto_export=()),
+        Association(file_system_path="/out", prefix="out", auto_import=(), auto_export=("NEW", "CHANGED", "DELETED")),
+    )
+    spec = LakeSpec(name="acme", region="eu-north-1", associations=two)
     links = declared(parsed(tmp_path, render(spec, "/srv")))
     assert len(links) == len(spec.links)
     assert [link.rule.imports for link in links] == [
