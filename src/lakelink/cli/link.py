@@ -20,7 +20,7 @@ lakelink status --watch
 """
 MAKING = Group("Links", sort_key=1)
 RUNNING = Group("While they run", sort_key=2)
-LOSERS = Group("Conflicts and the trash", sort_key=3)
+LOSERS = Group("What did not travel", sort_key=3)
 TASKS = Group("Tasks", sort_key=4)
 
 app = App(name="link", help=ABOUT)
@@ -31,25 +31,27 @@ for group, commands in {
         "show": "show:show",
         "update": "update:update",
         "remove": "remove:remove",
-        "events": "events:events",
+        # "events": "events:events",
     },
     RUNNING: {
         "pause": "steer:pause",
         "resume": "steer:resume",
         "reconcile": "steer:reconcile",
-        "check": "check:check",
-        "log": "log:log",
+        # "check": "check:check",
+        # "log": "log:log",
     },
     LOSERS: {
         "conflicts": "conflicts:conflicts",
         "resolve": "conflicts:resolve",
-        "trash": "trash:app",
+        "held": "troubles:held",
+        "problems": "troubles:problems",
+        # "trash": "trash:app",
     },
     TASKS: {
-        "import": "tasks:import_",
-        "export": "tasks:export",
-        "tasks": "tasks:tasks",
-        "cancel": "tasks:cancel",
+        # "import": "tasks:import_",
+        # "export": "tasks:export",
+        # "tasks": "tasks:tasks",
+        # "cancel": "tasks:cancel",
     },
 }.items():
     for name, place in commands.items():

@@ -60,7 +60,8 @@ def serve(
     """
     from lakelink.config.state_dir import state_dir
     from lakelink.daemon.opening import opener_of
-    from lakelink.daemon.serve import ServeOptions, serve as run
+    from lakelink.daemon.serve import ServeOptions
+    from lakelink.daemon.serve import serve as run
 
     _start_log(log, quiet=output.quiet)
     options = ServeOptions(

@@ -11,7 +11,6 @@ from lakelink.api.answers import (
     Daemon,
     HeldPath,
     LinkDetail,
-    LogEntry,
     PathConflict,
     PathProblem,
     Reloaded,

@@ -77,4 +77,4 @@ def _remove_alone(registry: Registry, state_dir: Path, name: str, *, discard: bo
         )
     registry.remove(name)
     forget(state_dir, spec)
-    return Removed(name, kept(spec))
+    return Removed(name, 0, kept(spec))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Annotated
 
-from lakelink.cli.parameters import Output, flag
 from lakelink.cli.links.options import SAFETY
+from lakelink.cli.parameters import Output, flag
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from lakelink.config.document import Document
@@ -97,7 +98,7 @@ def reconcile(name: str, /, *paths: str, output: Output = Output()) -> int:
     return _tell(status, "is compared", output)
 
 
-def _rest(name: str, *, paused: bool):  # noqa: ANN202
+def _rest(name: str, *, paused: bool) -> Callable[[Registry, Document, Path], LinkStatus]:
     def alone(registry: Registry, _document: Document, state_dir: Path) -> LinkStatus:
         from lakelink.daemon.journals import resting
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lakelink.model.link import ALL_EVENTS, Event
 from lakelink.model.linkspec import Flow, LinkSpec, LinkState, LinkStatus
-from lakelink.model.path import display
+from lakelink.model.path import display, json_fields
 from lakelink.model.units import exact_bytes, format_bytes, format_duration, format_percent
+
+if TYPE_CHECKING:
+    from lakelink.api.answers import WirePath
 
 ORDER = tuple(Event)
 NEEDS_SOMEBODY = {LinkState.MISCONFIGURED, LinkState.FAILED}
@@ -89,6 +92,11 @@ def stamp(time_ns: int) -> str | None:
         return None
     moment = dt.datetime.fromtimestamp(time_ns / 1e9, dt.UTC)
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def path_fields(path: WirePath) -> dict[str, str]:
+    """`path`, and `path_base64` where it is not UTF-8."""
+    return json_fields(path.exact)
 
 
 def policy(events: frozenset[Event]) -> str:

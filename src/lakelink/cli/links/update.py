@@ -47,7 +47,9 @@ def update(
     from lakelink.cli.result import print_json, print_lines
 
     if clear_filters and options.filters:
-        raise UsageError("--clear-filters leaves no pattern, and some are given", hint="Given patterns replace the old.")
+        raise UsageError(
+            "--clear-filters leaves no pattern, and some are given", hint="Given patterns replace the old."
+        )
 
     def changed(spec: LinkSpec) -> LinkSpec:
         return options.apply(dataclasses.replace(spec, filters=()) if clear_filters else spec)
