@@ -31,27 +31,17 @@ for group, commands in {
         "show": "show:show",
         "update": "update:update",
         "remove": "remove:remove",
-        # "events": "events:events",
     },
     RUNNING: {
         "pause": "steer:pause",
         "resume": "steer:resume",
         "reconcile": "steer:reconcile",
-        # "check": "check:check",
-        # "log": "log:log",
     },
     LOSERS: {
         "conflicts": "conflicts:conflicts",
         "resolve": "conflicts:resolve",
         "held": "troubles:held",
         "problems": "troubles:problems",
-        # "trash": "trash:app",
-    },
-    TASKS: {
-        # "import": "tasks:import_",
-        # "export": "tasks:export",
-        # "tasks": "tasks:tasks",
-        # "cancel": "tasks:cancel",
     },
 }.items():
     for name, place in commands.items():

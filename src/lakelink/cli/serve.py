@@ -10,29 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Group, Parameter
 
 from lakelink.cli.parameters import Output, one
+from lakelink.config.serve import Address, parse_address
 
 if TYPE_CHECKING:
     from lakelink.api.answers import Daemon
-    from lakelink.config.serve import Address
 
 SERVING = Group("Serving", sort_key=1)
-
-
-def _address(text: str) -> Address:
-    from lakelink.config.serve import parse_address
-
-    return parse_address(text)
 
 
 def serve(
     *,
     metrics: Annotated[
-        str | None,
+        Address | None,
         Parameter(
             help="Serve Prometheus metrics there; a bare port is on loopback. Nowhere, unless given or set.",
             metavar="[HOST:]PORT",
-            converter=one(lambda text: text if _address(text) else text),
+            converter=one(parse_address),
             n_tokens=1,
+            accepts_keys=False,
             group=SERVING,
             show_default=False,
         ),
@@ -67,7 +62,7 @@ def serve(
     options = ServeOptions(
         state_dir=state_dir(),
         config=output.config,
-        metrics=_address(metrics) if metrics else None,
+        metrics=metrics,
         on_ready=lambda daemon: _announce(daemon, output),
     )
     return run(options, opener_of)

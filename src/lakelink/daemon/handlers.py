@@ -21,10 +21,9 @@ from lakelink.api.answers import (
 from lakelink.daemon import journals
 from lakelink.daemon.admission import admit
 from lakelink.daemon.keeper import Keeper
-from lakelink.daemon.removal import kept
 from lakelink.daemon.server import Asked
 from lakelink.daemon.supervisor import Supervisor, refuse_queued
-from lakelink.errors import InternalError, Unsupported
+from lakelink.errors import InternalError
 from lakelink.model.linkspec import LinkSpec, LinkStatus
 
 T = TypeVar("T")
@@ -111,10 +110,14 @@ class Handlers:
     async def _remove(self, call: calls.RemoveLink, asked: Asked) -> Removed:
         keeper = self._keeper(call.link)
         refuse_queued(keeper.status(), discard=call.discard)
-        if call.delete_files:
-            raise Unsupported("local files are not removed yet")
-        await _beating(asked, lambda: Removed(call.link, 0, []), self._supervisor.let_go(call.link))
-        return Removed(call.link, 0, kept(keeper.spec))
+
+        async def work() -> Removed:
+            if call.delete_files:  # what is known to be in the lake has to be so now
+                await keeper.link.survey()
+                refuse_queued(keeper.status(), discard=False)
+            return await self._supervisor.let_go(call.link, delete_files=call.delete_files)
+
+        return await _beating(asked, lambda: Removed(call.link, 0, []), work())
 
     async def _pause(self, call: calls.PauseLink, _asked: Asked) -> LinkStatus:
         return (await self._supervisor.pause(call.link)).status()

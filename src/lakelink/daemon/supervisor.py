@@ -8,11 +8,13 @@ import logging
 import shutil
 from pathlib import Path
 
+from lakelink.api.answers import Removed
 from lakelink.config.document import Document
 from lakelink.config.locations import read_locations
 from lakelink.daemon.journals import link_directory
 from lakelink.daemon.keeper import Keeper, Opener, OpenLink
-from lakelink.daemon.removal import forget
+from lakelink.daemon.removal import forget, kept, release, remove_files
+from lakelink.daemon.supervise import outcome
 from lakelink.errors import Busy, LakelinkError, Refused
 from lakelink.links.registry import Registry
 from lakelink.locations.resolve import parse_location
@@ -120,8 +122,8 @@ class Supervisor:
             keeper.resume(allow_deletes=allow_deletes)
             return keeper
 
-    async def let_go(self, name: str) -> None:
-        """End a link, forget it, and remove its journal. What is on both sides stays as it is.
+    async def let_go(self, name: str, *, delete_files: bool = False) -> Removed:
+        """End a link, forget it, and remove its journal. Both sides stay as they are, but with `delete_files` for what `remove_files` says.
 
         Raises:
             NotFound: there is none. Refused: it is declared. Busy: it has not ended in time; it is still there.
@@ -134,10 +136,22 @@ class Supervisor:
             if not await keeper.stop(STOP_LINK_WITHIN_S):
                 keeper.deleting(now=False)
                 raise Busy(f"link {name} is still ending", hint="Try again in a moment; nothing was removed.")
+            # From here on it is no link any more, also after a power failure: what goes locally below was not deleted by a user, and must never
+            # be carried to the lake.
             spec = self.registry.remove(name)
             del self._keepers[name]
             self._told.pop(name, None)
+            told: list[str] = []
+            deleted = 0
+            if delete_files:
+                done = await outcome(remove_files(spec, self.document, self.state_dir))
+                if isinstance(done, LakelinkError):
+                    told.append(f"some local files stay, since a side could not be used: {done.message}")
+                else:
+                    deleted = done
+            told += await asyncio.to_thread(release, spec, self.document)
             await asyncio.to_thread(forget, self.state_dir, spec)
+            return Removed(name, deleted, [*kept(spec, self.document, files=not delete_files), *told])
 
     async def reload(self, document: Document) -> list[str]:
         """Take other settings over, all of them or, where anything is wrong, none; returns what changed, a sentence each.

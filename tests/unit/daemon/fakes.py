@@ -96,5 +96,5 @@ def spec(folder, name="logs", **changes):
 
 async def until(condition, what="it", deadline_s=30.0):
     async with asyncio.timeout(deadline_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  # whatever it is, it sets no event
             await asyncio.sleep(0.005)

@@ -48,8 +48,8 @@ def remove(
     from lakelink.cli.links.reach import either
     from lakelink.cli.result import print_json, print_lines
 
-    def alone(registry: Registry, _document: Document, state_dir: Path) -> Removed:
-        return _remove_alone(registry, state_dir, name, discard=discard, delete_files=delete_files)
+    def alone(registry: Registry, document: Document, state_dir: Path) -> Removed:
+        return _remove_alone(registry, document, state_dir, name, discard=discard, delete_files=delete_files)
 
     call = RemoveLink(link=name, discard=discard, delete_files=delete_files)
     with Beats(quiet=True):
@@ -57,15 +57,17 @@ def remove(
     if output.json:
         print_json({"name": removed.name, "deleted": removed.deleted, "kept": removed.kept})
     elif not output.quiet:
-        print(f"link {removed.name} is removed")
+        print(f"link {removed.name} is removed" + (f", {removed.deleted:,} local paths too" if delete_files else ""))
         print_lines(f"  {sentence}" for sentence in removed.kept)
     return 0
 
 
-def _remove_alone(registry: Registry, state_dir: Path, name: str, *, discard: bool, delete_files: bool) -> Removed:
+def _remove_alone(
+    registry: Registry, document: Document, state_dir: Path, name: str, *, discard: bool, delete_files: bool
+) -> Removed:
     from lakelink.api.answers import Removed
     from lakelink.daemon.client import START_IT
-    from lakelink.daemon.removal import forget, kept
+    from lakelink.daemon.removal import forget, kept, release
 
     spec = registry.get(name)
     if delete_files:
@@ -76,5 +78,6 @@ def _remove_alone(registry: Registry, state_dir: Path, name: str, *, discard: bo
             hint=f"{START_IT} Or leave them uncarried: lakelink link remove {name} --discard.",
         )
     registry.remove(name)
+    told = release(spec, document)
     forget(state_dir, spec)
-    return Removed(name, 0, kept(spec))
+    return Removed(name, 0, [*kept(spec, document), *told])

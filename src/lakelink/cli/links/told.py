@@ -135,7 +135,8 @@ def spec_lines(spec: LinkSpec) -> Iterator[str]:
         yield f"  storage      {spec.transport.storage_class}"
     if spec.transport.sse:
         yield f"  encryption   {spec.transport.sse}"
-    yield f"  looks        at the directory every {format_duration(spec.pace.scan_interval_s)}, at the lake every {format_duration(spec.pace.list_interval_s)}, and when told"
+    scan, listing = format_duration(spec.pace.scan_interval_s), format_duration(spec.pace.list_interval_s)
+    yield f"  looks        at the directory every {scan}, at the lake every {listing}, and when told"
     brake = f"{format_percent(spec.safety.max_delete_percent)} and {spec.safety.max_delete_count:,} paths"
     yield f"  halts        when more than {brake} are about to be deleted"
     yield f"  trash        kept {format_duration(spec.safety.trash_keep_s)}, at most {exact_bytes(spec.safety.trash_max_bytes)}"
