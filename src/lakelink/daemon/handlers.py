@@ -113,7 +113,7 @@ class Handlers:
 
         async def work() -> Removed:
             if call.delete_files:  # what is known to be in the lake has to be so now
-                await keeper.link.survey()
+                await keeper.during(lambda link: link.survey())
                 refuse_queued(keeper.status(), discard=False)
             return await self._supervisor.let_go(call.link, delete_files=call.delete_files)
 
@@ -127,7 +127,8 @@ class Handlers:
 
     async def _reconcile(self, call: calls.ReconcileLink, asked: Asked) -> LinkStatus:
         keeper = self._keeper(call.link)
-        await _beating(asked, keeper.status, keeper.link.survey([path.exact for path in call.paths]))
+        paths = [path.exact for path in call.paths]
+        await _beating(asked, keeper.status, keeper.during(lambda link: link.survey(paths)))
         return keeper.status()
 
     async def _settle(self, call: calls.SettleLink, asked: Asked) -> Settled:
@@ -137,7 +138,7 @@ class Handlers:
         def so_far() -> Settled:
             return Settled(settled=False, status=keeper.status())
 
-        settled = await _beating(asked, so_far, keeper.link.settle(timeout_s))
+        settled = await _beating(asked, so_far, keeper.during(lambda link: link.settle(timeout_s)))
         return Settled(settled=settled, status=keeper.status())
 
     async def _held(self, call: calls.ListHeld, _asked: Asked) -> list[HeldPath]:
@@ -152,7 +153,7 @@ class Handlers:
 
     async def _resolve(self, call: calls.ResolveConflict, asked: Asked) -> LinkStatus:
         keeper = self._keeper(call.link)
-        await _beating(asked, keeper.status, keeper.link.resolve(call.conflict, call.keep))
+        await _beating(asked, keeper.status, keeper.during(lambda link: link.resolve(call.conflict, call.keep)))
         return keeper.status()
 
     def _keeper(self, name: str) -> Keeper:

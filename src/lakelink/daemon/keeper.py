@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal, Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Literal, Protocol, TypeVar
 
 from lakelink.core.backoff import Backoff
 from lakelink.daemon.supervise import outcome
@@ -16,6 +16,8 @@ from lakelink.obs import log
 from lakelink.obs.log import Event
 from lakelink.ports.clock import Clock, SystemClock
 from lakelink.ports.random import Random, SystemRandom
+
+T = TypeVar("T")
 
 PAUSES = Backoff(base_s=1.0, cap_s=60.0)
 GOOD_AFTER_S = 120.0  # a link that ran for so long begins with short pauses again
@@ -65,6 +67,7 @@ class Keeper:
         self._wake = asyncio.Event()
         self._trouble: LakelinkError | None = None
         self._deleting = False
+        self._ended = asyncio.Event()  # of the open link
 
     def start(self) -> None:
         """Begin, in a task of its own; nothing where it runs already, or has not ended yet: one root never has two runtimes."""
@@ -96,6 +99,28 @@ class Keeper:
                 or "It is tried again and again; `lakelink status` shows it.",
             )
         return self._link
+
+    async def during(self, work: Callable[[OpenLink], Coroutine[Any, Any, T]]) -> T:
+        """Do something with the open link, for as long as it stays open.
+
+        Raises:
+            Refused: it is not open, or ended meanwhile; what the work raises.
+        """
+        link = self.link
+        task = asyncio.ensure_future(work(link))
+        ended = asyncio.ensure_future(self._ended.wait())
+        try:
+            await asyncio.wait([task, ended], return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+        finally:
+            for future in (task, ended):
+                future.cancel()
+            await asyncio.gather(task, ended, return_exceptions=True)
+        raise Refused(
+            f"link {self.spec.name} ended meanwhile{f': {self._trouble.message}' if self._trouble else ''}",
+            hint=(self._trouble.hint if self._trouble else "") or "`lakelink status` shows how it stands.",
+        )
 
     def status(self) -> LinkStatus:
         """How it stands, also where it is not open."""
@@ -151,8 +176,9 @@ class Keeper:
         attempt = 0
         while True:
             began_s = self._clock.monotonic()
-            ended = await outcome(self._once())
-            self._note(ended)
+            trouble = await outcome(self._once())
+            if trouble is not None:
+                self._note(trouble)
             if self._clock.monotonic() - began_s > GOOD_AFTER_S:
                 attempt = 0
             await self._pause(PAUSES.delay_s(attempt, self._random.uniform()))
@@ -163,12 +189,14 @@ class Keeper:
         try:
             if self.spec.paused:
                 link.pause()
-            self._link, self._trouble = link, None
+            self._link, self._trouble, self._ended = link, None, asyncio.Event()
             log.emit(logging.INFO, Event.LINK_STARTED, {"link": self.spec.name})
-            await link.run()
+            ended = await outcome(link.run())
+            self._note(ended)
         finally:
             self._link = None
             await link.aclose()
+            self._ended.set()
 
     def _note(self, ended: LakelinkError | None) -> None:
         trouble = ended or InternalError("the link ended by itself")
