@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lakelink.core.delta import Delta, delta
@@ -24,7 +24,7 @@ from lakelink.model.path import display, split
 from lakelink.model.plan import Decision, Verb
 from lakelink.ports.clock import Clock
 from lakelink.ports.random import Random
-from lakelink.state.journal import Clash, Held, Intent, Journal, Result, Trouble
+from lakelink.state.journal import Held, Intent, Journal, Result, Trouble
 
 BATCH = 256
 GROUP_FILES = 16
@@ -187,7 +187,12 @@ class Carrier:
     def _unchanged(self, look: Look) -> Result:
         """Both sides are as agreed. What only names the version may have moved; the next survey is spared a question."""
         base = look.base
-        if base is not None and look.lake_seen and isinstance(look.lake, Entry) and look.lake.version != base.lake.version:
+        if (
+            base is not None
+            and look.lake_seen
+            and isinstance(look.lake, Entry)
+            and look.lake.version != base.lake.version
+        ):
             return Result(look.path, keep_base=False, base=Agreed(base.files, look.lake))
         return Result(look.path)
 

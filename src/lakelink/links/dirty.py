@@ -69,7 +69,10 @@ class Dirty:
 
     def oldest_s(self, *, files: bool) -> float:
         """When the oldest of them was noticed; inf when there is none."""
-        return min((m.since_s for m in itertools.chain(self._marks.values(), self._busy.values()) if m.files is files), default=inf)
+        return min(
+            (m.since_s for m in itertools.chain(self._marks.values(), self._busy.values()) if m.files is files),
+            default=inf,
+        )
 
     def note(self, path: str, side: str, now_s: float, *, ready_s: float = 0.0, row: Row | None = None) -> Mark:
         """The path may have changed on that side. A later note replaces the time from which the path may be looked at."""

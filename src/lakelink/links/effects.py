@@ -73,7 +73,9 @@ class Effects:
     async def export(self, steps: Sequence[Step]) -> list[Answer]:
         """The lake becomes what the files side is, in the place of the version that was seen there."""
         answers, contents = await self._open(self._files, steps, [step.files for step in steps])
-        refused = await self._clear(self._lake, [(s, s.lake, s.files) for s, a in zip(steps, answers, strict=True) if a is None])
+        refused = await self._clear(
+            self._lake, [(s, s.lake, s.files) for s, a in zip(steps, answers, strict=True) if a is None]
+        )
         writes: list[tuple[int, Write]] = []
         for i, (step, content) in enumerate(zip(steps, contents, strict=True)):
             answers[i] = answers[i] or refused.get(step.path)
@@ -97,7 +99,9 @@ class Effects:
         ]
         answers = await self._lake.set_posix(changes)
         return [
-            a if isinstance(a, LakelinkError) else Agreed(s.files, replace(a, digest=s.lake.digest, target=s.files.target))  # type: ignore[union-attr, arg-type]
+            a
+            if isinstance(a, LakelinkError)
+            else Agreed(s.files, replace(a, digest=s.lake.digest, target=s.files.target))  # type: ignore[union-attr, arg-type]
             for s, a in zip(steps, answers, strict=True)
         ]
 
@@ -114,14 +118,18 @@ class Effects:
         for i, found in enumerate(entries):
             if answers[i] is None and isinstance(found, LakelinkError):
                 answers[i] = found
-        refused = await self._clear(self._files, [(s, s.files, s.lake) for s, a in zip(steps, answers, strict=True) if a is None])
+        refused = await self._clear(
+            self._files, [(s, s.files, s.lake) for s, a in zip(steps, answers, strict=True) if a is None]
+        )
         writes: list[tuple[int, Write]] = []
         for i, (step, found) in enumerate(zip(steps, entries, strict=True)):
             answers[i] = answers[i] or refused.get(step.path)
             if answers[i] is None and not isinstance(found, LakelinkError):
                 entry, content = found
                 old = step.files if step.files and not _other_kind(step.files, entry) else None
-                write = Write(step.path, entry.kind, content, _wanted_posix(entry, old), Expect(old.version if old else None))
+                write = Write(
+                    step.path, entry.kind, content, _wanted_posix(entry, old), Expect(old.version if old else None)
+                )
                 writes.append((i, write))
         for (i, _), answer in zip(writes, await self._files.write([w for _, w in writes]), strict=True):
             found = entries[i]
@@ -180,7 +188,12 @@ class Effects:
                 (seen,) = await self._lake.stat([step.path])
                 if isinstance(seen, LakelinkError):
                     return seen
-                if seen is None or seen.version is None or entry.version is None or seen.version.etag != entry.version.etag:
+                if (
+                    seen is None
+                    or seen.version is None
+                    or entry.version is None
+                    or seen.version.etag != entry.version.etag
+                ):
                     return NotFound(f"{step.path} is no longer what was listed")
                 entry = seen
         except LakelinkError as error:
@@ -217,7 +230,13 @@ def _complete(entry: Entry, data: bytes) -> Entry:
 
 def _wanted_posix(entry: Entry, old: Entry | None) -> Posix | None:
     """An object without metadata leaves the file's mode and owner as they are (FSx for Lustre: "Automatically import updates")."""
-    if entry.posix is not None or old is None or old.posix is None or entry.kind is not Kind.FILE or old.kind is not Kind.FILE:
+    if (
+        entry.posix is not None
+        or old is None
+        or old.posix is None
+        or entry.kind is not Kind.FILE
+        or old.kind is not Kind.FILE
+    ):
         return entry.posix
     time_ns = entry.version.time_ns if entry.version else old.posix.mtime_ns
     return replace(old.posix, mtime_ns=time_ns, atime_ns=time_ns)

@@ -98,7 +98,8 @@ class Observer:
             return UNKNOWN
         if seen is not None and seen.kind in (Kind.OTHER, Kind.PROBLEM):
             look.error = Unsupported(
-                f"{display(look.path)} is a device, a FIFO or a socket", hint="It is left alone; an exclude keeps it quiet."
+                f"{display(look.path)} is a device, a FIFO or a socket",
+                hint="It is left alone; an exclude keeps it quiet.",
             )
             return UNKNOWN
         return seen

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from math import inf
 
 from lakelink.core.backoff import Backoff
 from lakelink.core.filters import Filter
 from lakelink.engine.supervise import together
-from lakelink.errors import LakelinkError, RootMissing, Unreachable, UsageError
+from lakelink.errors import LakelinkError, Unreachable, UsageError
 from lakelink.links.carry import BATCH, Carrier, Crew
 from lakelink.links.committer import Committer
 from lakelink.links.dirty import FILES, LAKE, Dirty, Mark
@@ -335,7 +335,7 @@ class Link:
         next_s = dirty.next_s()
         if self._carrier.doomed.is_waiting:
             next_s = min(next_s, clock.monotonic() + DOOMED_PATIENCE_S / 10)
-        waits = [dirty.woken.wait()]
+        waits: list[Awaitable[object]] = [dirty.woken.wait()]
         if 0.0 < next_s < inf:
             waits.append(clock.sleep(max(0.0, next_s - clock.monotonic())))
         await first(*waits, *self._batches)

@@ -57,7 +57,9 @@ class Pass:
 class Surveyor:
     """Compares sides with the base. One survey at a time."""
 
-    def __init__(self, sides: tuple[Location, Location], journal: Journal, dirty: Dirty, clock: Clock, filters: Filter) -> None:
+    def __init__(
+        self, sides: tuple[Location, Location], journal: Journal, dirty: Dirty, clock: Clock, filters: Filter
+    ) -> None:
         self._sides = {FILES: sides[0], LAKE: sides[1]}
         self._journal = journal
         self._dirty = dirty

@@ -113,7 +113,7 @@ class Journal:
         found: dict[str, Agreed] = {}
         for start in range(0, len(paths), _LOOKUP):
             part = paths[start : start + _LOOKUP]
-            for row in self._rows(f"SELECT {BASE_COLUMNS} FROM base WHERE path IN ", part):
+            for row in self._rows(f"SELECT {BASE_COLUMNS} FROM base WHERE path IN ", part):  # noqa: S608
                 found[loaded(row[0])] = agreed_of(row)
         return found
 
@@ -157,7 +157,7 @@ class Journal:
         troubles = [_trouble_row(r.path, r.trouble, now_ns) for r in results if r.trouble]
         clashes = [r.clash for r in results if r.clash]
         with self._writing() as db:
-            self._move_base(db, [r for r in results if not r.keep_base])
+            self._move_base(db, [r for r in results if not r.keep_base], now_ns)
             for table, rows in (("intent", ()), ("dirty", ()), ("held", held), ("problem", troubles)):
                 kept = {row[0] for row in rows}
                 if self.counts[table]:
@@ -199,14 +199,14 @@ class Journal:
         for table in tables:
             self.counts[table] = self._count(table)
 
-    def _move_base(self, db: sqlite3.Connection, moved: Sequence[Result]) -> None:
+    def _move_base(self, db: sqlite3.Connection, moved: Sequence[Result], now_ns: int) -> None:
         if not moved:
             return
         known = 0
         for start in range(0, len(moved), _LOOKUP):
             part = [r.path for r in moved[start : start + _LOOKUP]]
             known += len(self._rows("SELECT path FROM base WHERE path IN ", part))
-        rows = [base_row(r.path, r.base) for r in moved if r.base]
+        rows = [base_row(r.path, r.base, now_ns) for r in moved if r.base]
         db.executemany(f"INSERT OR REPLACE INTO base ({BASE_COLUMNS}) VALUES ({_BASE_MARKS})", rows)  # noqa: S608
         db.executemany("DELETE FROM base WHERE path=?", [(stored(r.path),) for r in moved if not r.base])
         self.agreed += len(rows) - known

@@ -8,6 +8,7 @@ from lakelink.model.entry import Entry, Kind, Posix, Version
 from lakelink.model.link import Agreed
 from lakelink.model.path import is_utf8, to_bytes
 
+SECOND_NS = 1_000_000_000
 Stored = str | bytes
 BaseRow = tuple[Any, ...]
 
@@ -15,8 +16,12 @@ BASE_COLUMNS = (
     "path, kind, f_size, f_ino, f_mtime, f_mode, f_uid, f_gid, "
     "l_size, l_time, l_etag, l_version, l_mode, l_uid, l_gid, l_mtime, digest, target"
 )
+YOUNG_NS = 3 * SECOND_NS
+"""A version of the lake is young for so long: its Last-Modified is whole seconds, and a change of its metadata within the same one does not show in
+a listing. The base of a young one has a time that no listing has (one nanosecond later), so that the next survey asks for it once more.
+"""
 _UNKNOWN_POSIX = (-1, -1, -1, -1)
-_MAX = (1 << 63) - 1
+_MAX_INTEGER = (1 << 63) - 1
 _NO_POSIX = Posix(0, 0, 0, 0, 0)
 _NO_VERSION = Version(0, 0)
 
@@ -31,7 +36,7 @@ def loaded(path: Stored) -> str:
     return path if isinstance(path, str) else path.decode("utf-8", "surrogateescape")
 
 
-def base_row(path: str, agreed: Agreed) -> BaseRow:
+def base_row(path: str, agreed: Agreed, now_ns: int) -> BaseRow:
     """The row of one path that both sides agree on."""
     files, lake = agreed.files, agreed.lake
     mine, theirs = files.version or _NO_VERSION, lake.version or _NO_VERSION
@@ -49,7 +54,7 @@ def base_row(path: str, agreed: Agreed) -> BaseRow:
         posix.uid,
         posix.gid,
         lake.size_bytes,
-        theirs.time_ns,
+        _settled_time(theirs, now_ns),
         theirs.etag,
         theirs.version_id,
         *metadata,
@@ -58,8 +63,13 @@ def base_row(path: str, agreed: Agreed) -> BaseRow:
     )
 
 
+def _settled_time(version: Version, now_ns: int) -> int:
+    whole = version.time_ns - version.time_ns % SECOND_NS
+    return whole + 1 if version.etag and now_ns - whole < YOUNG_NS else whole
+
+
 def _bounded(number: int) -> int:
-    return min(max(number, -_MAX), _MAX)
+    return min(max(number, -_MAX_INTEGER), _MAX_INTEGER)
 
 
 def agreed_of(row: BaseRow) -> Agreed:

@@ -10,7 +10,7 @@ from lakelink.core.diff import LAKE_TIME_SLACK_NS
 from lakelink.errors import StorageError
 from lakelink.model.entry import Kind, Row
 from lakelink.state.journal import Journal
-from lakelink.state.journal_rows import loaded, stored
+from lakelink.state.journal_rows import SECOND_NS, loaded, stored
 
 PAGE_ROWS = 2000
 _COLUMNS = "path, kind, size, mtime, mode, uid, gid, time, ident"
@@ -22,7 +22,8 @@ _SAME_FILES = (
 # A listing cannot tell a symlink from a file. The time of a write's own answer may be a moment later than the Last-Modified.
 _SAME_LAKE = (
     f"(b.kind=s.kind OR b.kind={int(Kind.SYMLINK)} AND s.kind={int(Kind.FILE)}) AND b.l_etag=s.ident AND "
-    f"(s.kind={int(Kind.DIR)} OR b.l_size=s.size) AND b.l_time-s.time BETWEEN 0 AND {LAKE_TIME_SLACK_NS}"
+    f"(s.kind={int(Kind.DIR)} OR b.l_size=s.size) AND b.l_time-s.time BETWEEN 0 AND {LAKE_TIME_SLACK_NS} "
+    f"AND b.l_time%{SECOND_NS}=0"  # not young, see `journal_rows`
 )
 
 
@@ -42,7 +43,7 @@ class Sightings:
         """Rows of a scan; of a path that comes twice the later one counts."""
         plain = [row if row[0].isascii() else (stored(row[0]), *row[1:]) for row in rows]
         try:
-            self._db.executemany(f"INSERT OR REPLACE INTO {self._table} VALUES (?,?,?,?,?,?,?,?,?)", plain)
+            self._db.executemany(f"INSERT OR REPLACE INTO {self._table} VALUES (?,?,?,?,?,?,?,?,?)", plain)  # noqa: S608
         except (sqlite3.Error, OverflowError) as error:
             raise _failed(error) from error
 
@@ -51,7 +52,7 @@ class Sightings:
         after: str | bytes = ""
         while True:
             page = self._run(
-                f"SELECT {_select('s')} FROM {self._table} s LEFT JOIN base b ON b.path=s.path "
+                f"SELECT {_select('s')} FROM {self._table} s LEFT JOIN base b ON b.path=s.path "  # noqa: S608  # names of ours
                 f"WHERE s.path>? AND (b.path IS NULL OR NOT ({self._same})) ORDER BY s.path LIMIT {PAGE_ROWS}",
                 (after,),
             )
@@ -66,7 +67,7 @@ class Sightings:
         after: str | bytes = ""
         while True:
             page = self._run(
-                f"SELECT b.path FROM base b WHERE b.path>? AND NOT EXISTS "
+                f"SELECT b.path FROM base b WHERE b.path>? AND NOT EXISTS "  # noqa: S608  # names of ours
                 f"(SELECT 1 FROM {self._table} s WHERE s.path=b.path) ORDER BY b.path LIMIT {PAGE_ROWS}",
                 (after,),
             )

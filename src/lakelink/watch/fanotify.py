@@ -14,7 +14,7 @@ import errno
 import os
 import struct
 
-from lakelink.errors import Unsupported, WatchLimit
+from lakelink.errors import RootMissing, Unsupported, WatchLimit
 from lakelink.model.path import OWN_DIRECTORY, ROOT, join
 from lakelink.ports.kernel import Kernel
 from lakelink.ports.notify import (
@@ -90,6 +90,7 @@ class FanotifySource:
         self._adrift = False
         self._places: dict[bytes, str | None] = {}
         self.survey = Survey(kernel, root, self._watch, gathering, MARKS_HINT)
+        self._root_handle = b""
         self._fd = -1
 
     def open(self) -> None:
@@ -103,7 +104,8 @@ class FanotifySource:
         try:
             self._fd = self._notify.fanotify_init(_GROUP)
             with self._root.open() as fd:
-                os.close(self._notify.open_handle(fd, self._notify.handle_of(fd), _DIRECTORY))
+                self._root_handle = self._notify.handle_of(fd)
+                os.close(self._notify.open_handle(fd, self._root_handle, _DIRECTORY))
                 self._mark(fd, whole=self._whole)
         except OSError as error:
             if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM}:
@@ -138,8 +140,18 @@ class FanotifySource:
             os.close(self._fd)
             self._fd = -1
 
-    def tick(self, now: float) -> None:
-        """Nothing is waited for."""
+    def tick(self, _now: float, /) -> None:
+        """Notice a root that was made anew with the same inode number: its handle is another, and the mark went with the old one.
+
+        Raises:
+            RootMissing: that is so.
+        """
+        with self._root.open() as fd:
+            if self._notify.handle_of(fd) != self._root_handle:
+                raise RootMissing(
+                    f"{self._root.path} was removed and made anew",
+                    hint="Nothing is removed because of that; look at it, and let the link go on.",
+                )
 
     def drain(self) -> None:
         """Note what has happened, at most `READS` buffers of it.
@@ -196,28 +208,26 @@ class FanotifySource:
             else:
                 self.survey.restart(Announce.SUBTREE)
             return
-        is_directory = bool(mask & FAN_ONDIR)
-        old: _File | None = None
-        new: _File | None = None
-        while position < end:
-            kind, _, length, _ = _record(events, position)
-            if kind == _OLD_NAME or (kind == _NAME and mask & FAN_MOVED_FROM):
-                old = _file(events, position)
-            if kind in {_NEW_NAME, _NAME} and (kind == _NEW_NAME or not mask & FAN_MOVED_FROM or mask & FAN_MOVED_TO):
-                new = _file(events, position)
-            position += length
-        if mask & (FAN_RENAME | FAN_MOVED_FROM | FAN_MOVED_TO):
-            self._renamed(old, new, is_directory=is_directory)
-        elif new is not None:
-            self._directory(new, mask)
+        if mask & FAN_RENAME:
+            names: dict[int, _File] = {}
+            while position < end:
+                kind, _, length, _ = _record(events, position)
+                names[kind] = _file(events, position)
+                position += length
+            self._renamed(names.get(_OLD_NAME), names.get(_NEW_NAME), is_directory=bool(mask & FAN_ONDIR))
+        elif position < end:
+            file = _file(events, position)
+            if not mask & FAN_ONDIR:
+                self._half(file, mask)
+            else:
+                self._directory(file, mask)
 
     def _renamed(self, old: _File | None, new: _File | None, *, is_directory: bool) -> None:
+        """Either name is missing where only one of the two directories is marked."""
         before = self._path(old) if old is not None else None
         if is_directory:
             self._places.clear()
-        # Halves of a rename follow each other, but nothing pairs them: what the last one that left was is taken to be what comes.
-        written = self._writing.end(old) if old is not None else self._adrift
-        self._adrift = written and new is None
+        written = old is not None and self._writing.end(old)
         if before is not None:
             self._gathering.note(before, subtree=is_directory)
         if new is None:
@@ -227,20 +237,36 @@ class FanotifySource:
         after = self._path(new)
         if after is None:
             return
-        moved_from = before if before != after else None
-        self._gathering.note(after, subtree=is_directory, settled=not written, moved_from=moved_from)
+        self._gathering.note(after, subtree=is_directory, settled=not written, moved_from=before)
         if is_directory and not self._whole:
             self.survey.add(after, Announce.SUBTREE)
 
+    def _half(self, file: _File, mask: int) -> None:
+        """A file came or went, or both, perhaps merged with what else happened at its name."""
+        written = bool(mask & (FAN_MODIFY | FAN_CREATE) and not mask & FAN_CLOSE_WRITE)
+        if mask & FAN_MOVED_FROM:
+            self._adrift = self._writing.end(file)
+        if mask & FAN_MOVED_TO:
+            # The halves of a rename follow each other, but nothing pairs them: what the last one that left was is taken to be what comes.
+            written, self._adrift = written or self._adrift, False
+        if written:
+            self._writing.begin(file)
+        path = self._path(file)
+        if path is not None:
+            self._gathering.note(path, settled=not written)
+
     def _directory(self, directory: _File, mask: int) -> None:
+        moved = mask & (FAN_MOVED_FROM | FAN_MOVED_TO)
+        if moved:
+            self._places.clear()
         path = self._path(directory)
         if path is None:
             return
-        self._gathering.note(path, subtree=bool(mask & FAN_DELETE))
+        self._gathering.note(path, subtree=bool(moved or mask & FAN_DELETE))
         if self._whole:
             return
-        if mask & FAN_CREATE:
-            self.survey.add(path, Announce.EACH)
+        if mask & (FAN_CREATE | FAN_MOVED_TO):
+            self.survey.add(path, Announce.SUBTREE if moved else Announce.EACH)
         elif self.survey.is_blind(path):
             self.survey.add(path, Announce.SUBTREE)
 

@@ -236,7 +236,7 @@ class InotifySource:
         if is_directory:
             self.survey.add(path, Announce.SUBTREE)
 
-    def tick(self, now: float) -> None:
+    def tick(self, now: float, /) -> None:
         """Let go of the directories that have left the root."""
         self._now = now
         late = [cookie for cookie, move in self._moves.items() if move.until <= now]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import stat
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from pathlib import Path
 from lakelink.errors import LakelinkError
 from lakelink.links.parts import Parts
 from lakelink.links.runtime import Link
-from lakelink.locations.base import Copy, Delete, SetPosix, Write
+from lakelink.locations.base import Copy, Delete, Read, SetPosix, Write
 from lakelink.locations.content import BytesContent
 from lakelink.locations.local.location import LocalLocation
 from lakelink.locations.local.options import LocalOptions
@@ -87,7 +86,12 @@ class World:
             mine, theirs = self.local(), await self.remote()
             if mine == theirs:
                 return
-        assert mine == theirs, self.journal_problems(link)
+        short = [
+            (path, str(mine.get(path))[:80], str(theirs.get(path))[:80])
+            for path in sorted({*mine, *theirs})
+            if mine.get(path) != theirs.get(path)
+        ]
+        raise AssertionError(short, self.journal_problems(link))
 
     def journal_problems(self, link: Link) -> str:
         return f"{link.journal.problems()} {link.journal.conflicts()}"
@@ -96,19 +100,17 @@ class World:
 
     def local(self) -> dict[str, tuple]:
         found = {}
-        for top, names, files in os.walk(self.root):
-            if Path(top) == self.root and ".lakelink" in names:
-                names.remove(".lakelink")
-            for name in [*names, *files]:
-                path = os.path.join(top, name)
-                st = os.lstat(path)
-                key = os.path.relpath(path, self.root)
-                if stat.S_ISLNK(st.st_mode):
-                    found[key] = ("link", os.readlink(path))
-                elif stat.S_ISDIR(st.st_mode):
-                    found[key] = ("dir",)
-                else:
-                    found[key] = ("file", Path(path).read_bytes(), stat.S_IMODE(st.st_mode), st.st_mtime_ns)
+        for path in self.root.rglob("*"):
+            key = str(path.relative_to(self.root))
+            if key.split("/", maxsplit=1)[0] == ".lakelink":
+                continue
+            st = path.lstat()
+            if stat.S_ISLNK(st.st_mode):
+                found[key] = ("link", str(path.readlink()))
+            elif stat.S_ISDIR(st.st_mode):
+                found[key] = ("dir",)
+            else:
+                found[key] = ("file", path.read_bytes(), stat.S_IMODE(st.st_mode), st.st_mtime_ns)
         return found
 
     def trash(self) -> list[bytes]:
@@ -128,7 +130,7 @@ class World:
                 elif entry.kind is Kind.DIR:
                     found[path] = ("dir",)
                 else:
-                    data = await (await lake.read([_read(path, entry)]))[0].load()
+                    data = await (await lake.read([Read(path, entry.size_bytes, entry.version)]))[0].load()
                     posix = entry.posix
                     local = self.root / path
                     # A foreign object has no metadata: the file has some all the same.
@@ -183,14 +185,14 @@ class World:
             await lake.aclose()
 
 
-def _read(path, entry):
-    from lakelink.locations.base import Read
-
-    return Read(path, entry.size_bytes, entry.version)
-
-
 def make_world(tmp_path: Path, store, prefix: str, **spec) -> World:
     root = tmp_path / "root"
     root.mkdir(exist_ok=True)
-    values = {"name": "t", "ident": "t1", "files": str(root), "lake": f"s3://{store.bucket}/{prefix}", "pace": Pace(quiet_s=0.1)}
+    values = {
+        "name": "t",
+        "ident": "t1",
+        "files": str(root),
+        "lake": f"s3://{store.bucket}/{prefix}",
+        "pace": Pace(quiet_s=0.1),
+    }
     return World(root, store, prefix, tmp_path / "state", LinkSpec(**{**values, **spec}))

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import subprocess
 import sys
 
 
@@ -118,12 +117,10 @@ def test_names_that_are_not_utf8_come_back_as_the_bytes_that_they_are(place):
 
     async def body():
         async with place.watched() as seen:
-            top = os.fsencode(place.root)
-            os.mkdir(top + b"/" + name)
-            with open(top + b"/" + name + b"/" + name, "wb"):  # noqa: PTH123  # bytes
-                pass
-            with open(top + b"/\xc3\xa9 \n", "wb"):  # noqa: PTH123
-                pass
+            directory = place.root / os.fsdecode(name)
+            directory.mkdir()
+            (directory / os.fsdecode(name)).touch()
+            (place.root / "é \n").touch()
             await seen.all()
             paths = {hint.path.encode("utf-8", "surrogateescape") for hint in seen.hints}
             assert {name, name + b"/" + name, b"\xc3\xa9 \n"} <= paths
@@ -195,7 +192,8 @@ def test_writes_through_a_mapping_are_hinted_when_it_goes(place):
 
     async def body():
         async with place.watched() as seen:
-            subprocess.run([sys.executable, "-c", code, str(place.root / "mapped")], check=True)
+            process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, str(place.root / "mapped"))
+            assert await process.wait() == 0
             await seen.all()
             assert seen.last("mapped").settled
 

@@ -123,8 +123,15 @@ class Seen:
     async def until(self, condition: Callable[[], bool], what: str = "") -> None:
         end = time.monotonic() + DEADLINE_S
         while not condition():
-            assert self.error is None, self.error
+            assert self.error is None, repr(self.error)
             assert time.monotonic() < end, f"{what or 'it'} did not happen; the last hints: {self.hints[-20:]}"
+            await asyncio.sleep(0.005)
+
+    async def end(self) -> None:
+        """Until the feed has failed."""
+        end = time.monotonic() + DEADLINE_S
+        while self.error is None:
+            assert time.monotonic() < end, "the feed goes on"
             await asyncio.sleep(0.005)
 
     async def all(self) -> None:
