@@ -23,6 +23,7 @@ port. Trouble with one path is a `lakelink.model.change.Problem`, a value, made 
     ├── NotPermitted          4    credentials are missing, expired beyond refresh, or lack the right
     │   └── CredentialsRefused 4   nothing on this location can work with these credentials
     ├── NotFound              1    the named object, file, bucket or root is not there
+    │   └── QueueMissing      4    the queue of a lake's events is not there
     ├── PreconditionFailed    1    the target is no longer the version that was to be replaced; observe again
     ├── ChangedWhileRead      1    the source changed while it was read; observe again
     ├── Corrupt               1    bytes arrived that do not match their checksum or length
@@ -190,6 +191,13 @@ class RootMissing(NotFound):
     """The root of a location (bucket or directory) is not there: nothing is known about what it holds."""
 
     code = "LL303"
+    exit_code = 4
+
+
+class QueueMissing(NotFound):
+    """The queue of a lake's events is not there: what it held, and what the store sent since then, has to be found by listing."""
+
+    code = "LL308"
     exit_code = 4
 
 

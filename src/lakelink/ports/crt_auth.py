@@ -74,6 +74,7 @@ class CrtSigner:
         source: CredentialSource,
         region: str,
         *,
+        service: str = "s3",
         sign_payload: bool = False,
         environ: Mapping[str, str] | None = None,
     ) -> None:
@@ -81,6 +82,7 @@ class CrtSigner:
         self.region = region
         self.clock_offset_s = 0.0
         self.generation = 0  # how often credentials were fetched anew
+        self._service = service
         self._sign_payload = sign_payload
         self._environ = os.environ if environ is None else environ
         self._provider: AwsCredentialsProvider | None = None
@@ -139,7 +141,7 @@ class CrtSigner:
                 signature_type=auth.AwsSignatureType.HTTP_REQUEST_HEADERS,
                 credentials_provider=self._provider,
                 region=self.region,
-                service="s3",
+                service=self._service,
                 date=dt.datetime.fromtimestamp(now_s, dt.UTC),
                 # S3 alone signs the path as it is on the wire (Amazon S3 API reference, Signature calculations).
                 use_double_uri_encode=False,
