@@ -42,6 +42,7 @@ class Daemon(msgspec.Struct, frozen=True, kw_only=True):
     settings: str  # the file, "" = none
     settings_error: str = ""  # the last reload was refused, and why; what was read before still holds
     metrics: str = ""  # the URL where metrics are read
+    webhook: str = ""  # the URL that stores push their events to
     open_files: int = 0
     max_open_files: int = 0
     threads: int = 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from lakelink.cli.parameters import Output, one
+from lakelink.cli.parameters import Output, flag, one
 from lakelink.config.serve import Address, parse_address
 
 if TYPE_CHECKING:
@@ -36,9 +36,12 @@ def serve(
         Literal["auto", "text", "json", "journal"],
         Parameter(help="How events are written to standard error; auto knows journald.", group=SERVING),
     ] = "auto",
+    print_unit: Annotated[
+        bool, flag(SERVING, "Print a unit for systemd that runs this program, and do nothing else.")
+    ] = False,
     output: Output = Output(),
 ) -> int:
-    """Keep all links in step, until stopped.
+    """Carry the changes of all links, until stopped.
 
     Runs in the foreground, as an ordinary user as well as as root; one daemon per state directory. SIGHUP reads the settings again, and wrong ones change
     nothing. SIGTERM and Ctrl-C stop it cleanly; after a crash the next one goes on where this one was. Commands reach it over a socket in the
@@ -50,11 +53,15 @@ def serve(
     lakelink serve
     lakelink serve --metrics 9464
     LAKELINK_LOG=debug lakelink serve --log json
-    systemctl enable --now lakelink
+    lakelink serve --print-unit | sudo tee /etc/systemd/system/lakelink.service
     ```
     """
+    if print_unit:
+        from lakelink.daemon.unit import unit
+
+        sys.stdout.write(unit())
+        return 0
     from lakelink.config.state_dir import state_dir
-    from lakelink.daemon.opening import opener_of
     from lakelink.daemon.serve import ServeOptions
     from lakelink.daemon.serve import serve as run
 
@@ -65,7 +72,7 @@ def serve(
         metrics=metrics,
         on_ready=lambda daemon: _announce(daemon, output),
     )
-    return run(options, opener_of)
+    return run(options)
 
 
 def _start_log(form: str, *, quiet: bool) -> None:
@@ -84,7 +91,11 @@ def _announce(daemon: Daemon, output: Output) -> None:
     if output.json:
         from lakelink.cli.result import print_json
 
-        print_json({"pid": daemon.pid, "state_dir": daemon.state_dir, "metrics": daemon.metrics})
+        print_json(
+            {"pid": daemon.pid, "state_dir": daemon.state_dir, "metrics": daemon.metrics, "webhook": daemon.webhook}
+        )
     elif not output.quiet:
-        print(f"lakelink serves {daemon.state_dir}{f', metrics at {daemon.metrics}' if daemon.metrics else ''}")
+        places = (("metrics at", daemon.metrics), ("events taken at", daemon.webhook))
+        told = "".join(f", {what} {url}" for what, url in places if url)
+        print(f"lakelink serves {daemon.state_dir}{told}")
     sys.stdout.flush()

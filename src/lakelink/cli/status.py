@@ -153,6 +153,7 @@ def _document(daemon: Daemon | None, links: list[LinkStatus]) -> dict[str, Any]:
             "settings": daemon.settings,
             "settings_error": daemon.settings_error,
             "metrics": daemon.metrics,
+            "webhook": daemon.webhook,
             "open_files": daemon.open_files,
             "max_open_files": daemon.max_open_files,
             "threads": daemon.threads,

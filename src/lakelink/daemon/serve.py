@@ -19,10 +19,11 @@ from lakelink.config.document import Document, find_document, load_document
 from lakelink.config.serve import Address, ServeSettings, read_serve
 from lakelink.daemon import process
 from lakelink.daemon.handlers import Handlers
-from lakelink.daemon.keeper import Opener
+from lakelink.daemon.lake_feeds import LakeFeeds
 from lakelink.daemon.lock import daemon_lock
 from lakelink.daemon.metrics import render
 from lakelink.daemon.notify import ServiceManager
+from lakelink.daemon.opening import LinkOpener
 from lakelink.daemon.scrape import MetricsServer
 from lakelink.daemon.server import ApiServer
 from lakelink.daemon.supervise import outcome
@@ -30,6 +31,7 @@ from lakelink.daemon.supervisor import Supervisor
 from lakelink.errors import LakelinkError, StorageError
 from lakelink.obs import log
 from lakelink.obs.log import Event
+from lakelink.watch.webhook import WebhookOptions
 
 TELL_EVERY_S = 1.0
 GRACE_S = 3.0  # beyond the deadline of a stop, for what does not hear any more
@@ -46,7 +48,7 @@ class ServeOptions:
     on_ready: Callable[[Daemon], None] = lambda _: None
 
 
-def serve(options: ServeOptions, opener_of: Callable[[Callable[[], Document], Path], Opener]) -> int:
+def serve(options: ServeOptions) -> int:
     """Run until SIGTERM or SIGINT; 0 when every link ended in time.
 
     Raises:
@@ -57,7 +59,7 @@ def serve(options: ServeOptions, opener_of: Callable[[Callable[[], Document], Pa
     document = load_document(options.config)
     settings = read_serve(document)
     with daemon_lock(options.state_dir):
-        return asyncio.run(_Daemon(options, document, settings).run(opener_of))
+        return asyncio.run(_Daemon(options, document, settings).run())
 
 
 class _Daemon:
@@ -69,15 +71,20 @@ class _Daemon:
         self._stop = asyncio.Event()
         self._started_ns = time.time_ns()
         self._metrics: MetricsServer | None = None
+        self._lake_feeds = LakeFeeds()
         self._settings_error = ""
         self._reloading = asyncio.Lock()
 
-    async def run(self, opener_of: Callable[[Callable[[], Document], Path], Opener]) -> int:
+    async def run(self) -> int:
         state_dir = self._options.state_dir
-        supervisor = Supervisor(state_dir, self._document, opener_of(lambda: supervisor.document, state_dir))
+        self._lake_feeds = LakeFeeds(_webhook(self._settings))
+        opener = LinkOpener(state_dir, lambda: supervisor.document, self._lake_feeds)
+        supervisor = Supervisor(state_dir, self._document, opener)
         handlers = Handlers(supervisor, self._describe, lambda: self._reload(supervisor))
         async with AsyncExitStack() as stack:
             await self._start_metrics(supervisor, stack)
+            stack.push_async_callback(self._lake_feeds.aclose)
+            await self._lake_feeds.start()
             told = supervisor.start()
             server = ApiServer(state_dir, handlers)
             try:
@@ -117,6 +124,7 @@ class _Daemon:
             settings=str(settings or ""),
             settings_error=self._settings_error,
             metrics=self._metrics.url if self._metrics else "",
+            webhook=self._lake_feeds.webhook_url,
             open_files=used.open_files,
             max_open_files=used.max_open_files,
             threads=used.threads,
@@ -182,8 +190,9 @@ class _Daemon:
             finally:
                 self._manager.ready(_links(len(supervisor.statuses())))
             self._settings_error = ""
-            if self._options.metrics is None and settings.metrics != self._settings.metrics:
-                told.append("[serve] metrics is taken over when the daemon is started again")
+            was = self._settings
+            if (settings.metrics, settings.webhook) != (was.metrics, was.webhook):
+                told.append("where [serve] listens is taken over when the daemon is started again")
             self._settings = settings
             for sentence in told or ["nothing has changed"]:
                 log.emit(logging.INFO, Event.SETTINGS_READ, {"message": sentence})
@@ -216,6 +225,19 @@ class _Daemon:
         timer.daemon = True
         timer.start()
         return timer
+
+
+def _webhook(settings: ServeSettings) -> WebhookOptions | None:
+    asked = settings.webhook
+    if asked is None:
+        return None
+    return WebhookOptions(
+        host=asked.address.host,
+        port=asked.address.port,
+        token=asked.token,
+        cert_file=asked.cert_file,
+        key_file=asked.key_file,
+    )
 
 
 def _links(count: int) -> str:

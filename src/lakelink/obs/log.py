@@ -42,6 +42,7 @@ class Event(StrEnum):
     LINK_FAILED = "link.failed"
     LINK_CHANGED = "link.changed"  # its state, and why
     LINK_LEFT = "link.left"  # it did not stop in time
+    TRASH_KEPT = "trash.kept"  # it could not be kept within its bounds
     DEFECT = "defect.met"
 
 
