@@ -14,8 +14,8 @@ _COPY: Final = re.compile(r"(?P<stem>.+)\.lakelink-conflict-[A-Za-z0-9_-]+-[0-9a
 _FOREIGN: Final = re.compile(r"[^A-Za-z0-9_-]+")
 
 
-def conflict_name(path: str, host: str, digest: str) -> str:
-    """Where the version whose content has this hexadecimal digest is kept: `stem.lakelink-conflict-HOST-DIGEST.ext` beside the path.
+def conflict_name(path: str, host: str, digest: str, digits: int = DIGEST_DIGITS) -> str:
+    """Where the version whose content has this hexadecimal digest is kept, with so many digits of it: `stem.lakelink-conflict-HOST-DIGEST.ext` beside the path.
 
     A conflict copy that is in conflict itself takes the stem of its original: names are never nested.
     """
@@ -26,7 +26,7 @@ def conflict_name(path: str, host: str, digest: str) -> str:
     else:
         stem, dot, last = name.rpartition(".")
         stem, ext = (stem, dot + last) if stem else (name, "")
-    mark = f"{_MARK}{_FOREIGN.sub('-', host)[:_MAX_HOST].strip('-') or 'host'}-{digest[:DIGEST_DIGITS]}"
+    mark = f"{_MARK}{_FOREIGN.sub('-', host)[:_MAX_HOST].strip('-') or 'host'}-{digest[:digits]}"
     room = MAX_COMPONENT_BYTES - len(mark) - len(ext.encode("utf-8", "surrogateescape"))
     if room < 1:
         stem, ext, room = name, "", MAX_COMPONENT_BYTES - len(mark)

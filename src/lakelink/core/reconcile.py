@@ -141,8 +141,8 @@ def _conflict(path: str, files: Entry, lake: Entry, rule: Rule) -> Decision:
     may_export = bool(rule.exports & {Event.CHANGED, Event.NEW})
     if files.kind is Kind.DIR or lake.kind is Kind.DIR:
         # A directory cannot be a conflict copy as a whole: the other thing steps aside.
-        verb = Verb.KEEP_BOTH if files.kind is not Kind.DIR else Verb.STAND
-        return Decision(path, verb if may_import else Verb.STAND, files, lake, "a directory against something else")
+        verb, allowed = (Verb.MAKE_WAY, may_export) if files.kind is Kind.DIR else (Verb.KEEP_BOTH, may_import)
+        return Decision(path, verb if allowed else Verb.STAND, files, lake, "a directory against something else")
     rules = {
         ConflictRule.KEEP_BOTH: Verb.KEEP_BOTH,
         ConflictRule.FILES: Verb.TAKE_FILES,

@@ -15,13 +15,14 @@ from lakelink.links import parts as _parts
 from lakelink.links.committer import Committer
 from lakelink.links.dirty import FILES, LAKE, Dirty, Mark
 from lakelink.links.effects import Answer, Effects, Step
+from lakelink.links.keeping import Keeper, clash_of
 from lakelink.links.observe import Look, Observer
 from lakelink.links.tally import Tally
 from lakelink.locations.base import Location
 from lakelink.model.entry import Entry, Kind
 from lakelink.model.link import Agreed, Event, Rule
 from lakelink.model.path import display, split
-from lakelink.model.plan import Decision, Verb
+from lakelink.model.plan import CONFLICTS, Decision, Verb
 from lakelink.ports.clock import Clock
 from lakelink.ports.random import Random
 from lakelink.state.journal import Held, Intent, Journal, Result, Trouble
@@ -30,16 +31,12 @@ BATCH = 256
 GROUP_FILES = 16
 GROUP_BYTES = 4 << 20
 GROUPS_AT_ONCE = 16
-LARGE_BYTES = 8 << 20
-"""From here on a file is a group of its own, and small ones go past it."""
 
 QUICK_ATTEMPTS = 5
 PAUSE_S = 0.1
 FIRST_RETRY_S = 5.0
 LAST_RETRY_S = 600.0
 SECOND_NS = 1_000_000_000
-_TRANSFERS = (Verb.IMPORT, Verb.EXPORT)
-_CHANGES = (Verb.IMPORT_METADATA, Verb.EXPORT_METADATA)
 _DELETES = frozenset({Verb.EXPORT_DELETE, Verb.IMPORT_DELETE})
 _EVENTS = {Delta.NEW: Event.NEW, Delta.DELETED: Event.DELETED}
 
@@ -212,6 +209,9 @@ class Carrier:
             return None
         if verb in (Verb.EXPORT, Verb.IMPORT) and (error := self._name_error(decision)) is not None:
             return self._failed(look, error)
+        if verb is Verb.STAND:
+            step = Step(look, verb, decision.files, decision.lake, decision.reason)
+            return Result(path, clash=clash_of(step, self._crew.rule.conflict))
         return Step(look, verb, decision.files, decision.lake, decision.reason)
 
     def _name_error(self, decision: Decision) -> NameUnsupported | None:
@@ -239,11 +239,19 @@ class Carrier:
         async with self._lanes:
             self.running += 1
             try:
-                answers = await self._effects.run(verb, steps)
+                if verb in CONFLICTS:
+                    answers = [await self._keeper().run(step, self._crew.rule.conflict) for step in steps]
+                else:
+                    answers = await self._effects.run(verb, steps)
             finally:
                 self.running -= 1
         for step, answer in zip(steps, answers, strict=True):
             self._conclude(step, answer, left)
+
+    def _keeper(self) -> Keeper:
+        crew = self._crew
+        exports = bool(crew.rule.exports & {Event.NEW, Event.CHANGED})
+        return Keeper(crew.files, crew.lake, crew.journal, crew.dirty, crew.clock, self._effects, crew.host, exports)
 
     def _conclude(self, step: Step, answer: Answer, left: dict[str, Mark]) -> None:
         crew, look = self._crew, step.look
@@ -353,7 +361,7 @@ def _cut(steps: Iterable[Step]) -> Iterator[list[Step]]:
     held_bytes = 0
     for step in steps:
         size_bytes = step.size_bytes
-        if group and (len(group) >= GROUP_FILES or held_bytes + size_bytes > GROUP_BYTES):
+        if group and (step.verb in CONFLICTS or len(group) >= GROUP_FILES or held_bytes + size_bytes > GROUP_BYTES):
             yield group
             group, held_bytes = [], 0
         group.append(step)

@@ -12,10 +12,7 @@ from lakelink.locations.base import Batch, Excludes, Location
 from lakelink.model.entry import Kind
 from lakelink.ports.clock import Clock
 from lakelink.state.journal import Journal, Result, Trouble
-from lakelink.state.sightings import Sightings
-
-NEVER_NS = 1 << 62
-"""A problem of a listing is not tried again: each listing tells anew."""
+from lakelink.state.sightings import NEVER_NS, Sightings
 
 
 class Pass:
@@ -103,6 +100,8 @@ class Surveyor:
                     dirty.note(path, one.side, now_s)
             await self._clock.sleep(0)
             await dirty.room()
+        for path in one.seen.orphans(under):
+            dirty.note(path, one.side, now_s)
 
     def _note_troubles(self, one: Pass) -> None:
         """Names that the other side cannot have, and what could not be read. Those of the last survey that are gone are forgotten."""

@@ -174,11 +174,20 @@ class Journal:
                     "message=excluded.message, hint=excluded.hint, attempts=excluded.attempts, again_ns=excluded.again_ns",
                     row,
                 )
+            if self.open_conflicts:
+                self._close_standing(db, [r.path for r in results if not r.clash and not r.trouble], now_ns)
             for clash in clashes:
                 self._note_clash(db, clash, now_ns)
         self._recount("intent", "dirty", *(["held"] if held else []), *(["problem"] if troubles else []))
-        if clashes:
+        if clashes or self.open_conflicts:
             self.open_conflicts = self._open_conflicts()
+
+    def _close_standing(self, db: sqlite3.Connection, paths: Sequence[str], now_ns: int) -> None:
+        """What stood there is no conflict any more."""
+        db.executemany(
+            "UPDATE conflict SET resolved_ns=?, resolution='it is gone' WHERE resolved_ns=0 AND path=? AND copy=''",
+            [(now_ns, stored(path)) for path in paths],
+        )
 
     def _clear(self, db: sqlite3.Connection, table: str, keys: Sequence[tuple[str | bytes]]) -> None:
         removed = db.executemany(f"DELETE FROM {table} WHERE path=?", keys).rowcount  # noqa: S608  # one of four names
@@ -188,7 +197,7 @@ class Journal:
         """Those that change something: most looks find what was known, and cost no transaction."""
         silent = [r.path for r in results if r.keep_base and not (r.held or r.trouble or r.clash)]
         noted: set[str] = set()
-        for table, count in self.counts.items():
+        for table, count in (*self.counts.items(), ("conflict", self.open_conflicts)):
             for start in range(0, len(silent) if count else 0, _LOOKUP):
                 rows = self._rows(f"SELECT path FROM {table} WHERE path IN ", silent[start : start + _LOOKUP])  # noqa: S608
                 noted.update(loaded(row[0]) for row in rows)
@@ -211,6 +220,12 @@ class Journal:
         db.executemany("DELETE FROM base WHERE path=?", [(stored(r.path),) for r in moved if not r.base])
         self.agreed += len(rows) - known
 
+    def note_clash(self, clash: Clash, now_ns: int) -> None:
+        """List a conflict, unless the same one is listed already."""
+        with self._writing() as db:
+            self._note_clash(db, clash, now_ns)
+        self.open_conflicts = self._open_conflicts()
+
     def _note_clash(self, db: sqlite3.Connection, clash: Clash, now_ns: int) -> None:
         key = stored(clash.path)
         same = db.execute(
@@ -218,8 +233,19 @@ class Journal:
         ).fetchone()
         if same is None:
             db.execute(
-                "INSERT INTO conflict (path, reason, files, lake, copy, rule, since_ns) VALUES (?,?,?,?,?,?,?)",
-                (key, clash.reason, clash.files, clash.lake, stored(clash.copy), clash.rule, now_ns),
+                "INSERT INTO conflict (path, reason, files, lake, copy, rule, since_ns, resolved_ns, resolution) "
+                "VALUES (?,?,?,?,?,?,?,?,?)",
+                (
+                    key,
+                    clash.reason,
+                    clash.files,
+                    clash.lake,
+                    stored(clash.copy),
+                    clash.rule,
+                    now_ns,
+                    now_ns if clash.resolution else 0,
+                    clash.resolution,
+                ),
             )
 
     # ── paths to be looked at ──

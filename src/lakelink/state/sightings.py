@@ -13,6 +13,9 @@ from lakelink.state.journal import Journal
 from lakelink.state.journal_rows import SECOND_NS, loaded, stored
 
 PAGE_ROWS = 2000
+NEVER_NS = 1 << 62
+"""A problem of a listing is not tried again: each listing tells anew."""
+
 _COLUMNS = "path, kind, size, mtime, mode, uid, gid, time, ident"
 # A directory's own times and size move with what happens inside it, and a symlink has no mode of its own.
 _SAME_FILES = (
@@ -77,6 +80,17 @@ class Sightings:
                 yield [p for p in paths if p == below or p.startswith(f"{below}/")] if below else paths
             if len(page) < PAGE_ROWS:
                 return
+
+    def orphans(self, below: str = "") -> list[str]:
+        """Paths without a base that are listed as held, in trouble or in conflict, and were not seen: what they were listed for may be gone."""
+        found = self._run(
+            f"SELECT t.path FROM (SELECT path FROM held UNION SELECT path FROM problem WHERE again_ns<{NEVER_NS} "  # noqa: S608
+            f"UNION SELECT path FROM conflict WHERE resolved_ns=0 AND copy='') t "
+            f"WHERE NOT EXISTS (SELECT 1 FROM base b WHERE b.path=t.path) "
+            f"AND NOT EXISTS (SELECT 1 FROM {self._table} s WHERE s.path=t.path)"
+        )
+        paths = [loaded(row[0]) for row in found]
+        return [p for p in paths if p == below or p.startswith(f"{below}/")] if below else paths
 
     def close(self) -> None:
         """Give the room back. May be repeated."""
