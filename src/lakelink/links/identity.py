@@ -21,12 +21,14 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from lakelink.errors import RootEmptied, RootGone, RootReadOnly, RootReplaced
+from lakelink.core.brake import Brake
+from lakelink.errors import RootEmptied, RootGone, RootReadOnly, RootReplaced, TooManyDeletes
 from lakelink.links.aside import Aside
 from lakelink.links.marker import Marker
 from lakelink.links.sight import Identify, Sight, Standing, look, mark, taken, unmark
 from lakelink.model.linkspec import LinkSpec
 from lakelink.model.path import display
+from lakelink.ports.clock import Clock
 
 T = TypeVar("T")
 DEADLINE_S = 30.0
@@ -67,20 +69,24 @@ class RootGuard:
         memory: Memory,
         *,
         agreed: Callable[[], int],
+        brake: Brake,
+        clock: Clock,
         identify: Identify,
         deadline_s: float = DEADLINE_S,
     ) -> None:
-        """`agreed`: paths in the base now."""
+        """`agreed`: paths in the base now. `brake`: the link's; it says whether an emptied root may count, and remembers when the operator says so."""
         self._root = root
         self._shown = display(root)
         self._spec = spec
         self._memory = memory
         self._agreed = agreed
+        self._brake = brake
+        self._clock = clock
         self._identify = identify
         self._deadline_s = deadline_s
         self._aside = Aside(f"lakelink-root-{spec.name}")
         self._sure: Sight | None = None
-        self._empty_allowed = False
+        self._may_be_empty = False
 
     async def check(self) -> None:
         """See `Guard.check`. The first time, the marker is put into the root."""
@@ -117,10 +123,6 @@ class RootGuard:
         """
         await self._beside(lambda: unmark(self._root, self._spec.ident))
 
-    def allow_empty(self) -> None:
-        """Let an emptied root count, until something is in it again."""
-        self._empty_allowed = True
-
     def update(self, spec: LinkSpec) -> None:
         """Other settings of the same link."""
         self._spec = spec
@@ -151,14 +153,21 @@ class RootGuard:
         if seen.is_read_only and self._spec.rule.imports:
             hint = "Mount it for writing, or give this user the right; or let the link export only."
             raise RootReadOnly(f"{self._shown} cannot be written to", hint=hint)
-        if not seen.is_empty:
-            self._empty_allowed = False
         agreed = self._agreed()
-        if seen.is_empty and agreed > self._spec.safety.max_delete_count and not self._empty_allowed:
+        if not seen.is_empty or not agreed:
+            self._may_be_empty = False
+        if not seen.is_empty or not agreed or self._may_be_empty:
+            return
+        try:
+            self._brake.ask(agreed, agreed, self._clock.monotonic())
+            self._may_be_empty = (
+                True  # until something is in it again: the deletes that follow use up what the brake granted
+            )
+        except TooManyDeletes as error:
             raise RootEmptied(
                 f"{self._shown} is empty; it held {agreed} paths, and all of them would be deleted in the lake",
                 hint=f"If that is right, `lakelink link resume {self._spec.name} --allow-deletes`. If not, put the files back.",
-            )
+            ) from error
 
     def _remember(self, seen: Sight) -> None:
         self._sure = seen

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lakelink.core.brake import Brake
 from lakelink.errors import (
     CredentialsRefused,
     Halt,
@@ -27,13 +28,16 @@ from lakelink.errors import (
     RootTaken,
     Unreachable,
 )
-from lakelink.links import marker
+from lakelink.links import marker, placing
+from lakelink.links.acceptance import accept_root
 from lakelink.links.aside import Aside
 from lakelink.links.halts import halt_of
 from lakelink.links.identity import REMEMBERED, RootGuard
 from lakelink.links.marker import Marker
 from lakelink.model.link import Rule
 from lakelink.model.linkspec import LinkSpec
+from lakelink.state.database import connect
+from lakelink.testing.clocks import JumpingClock
 
 SPEC = LinkSpec(name="logs", ident="0123456789abcdef", files="", lake="s3://lake/logs")
 
@@ -53,9 +57,16 @@ def uuid_of(path):
     return f"uuid:{os.statvfs(path).f_fsid:x}"
 
 
-def guard(root, memory=None, *, spec=SPEC, agreed=0, identify=uuid_of, **more):
+def guard(root, memory=None, *, spec=SPEC, agreed=0, identify=uuid_of, brake=None, **more):
     return RootGuard(
-        str(root), spec, Facts() if memory is None else memory, agreed=lambda: agreed, identify=identify, **more
+        str(root),
+        spec,
+        Facts() if memory is None else memory,
+        agreed=lambda: agreed,
+        brake=brake or Brake(spec.safety),
+        clock=JumpingClock(),
+        identify=identify,
+        **more,
     )
 
 
@@ -255,7 +266,8 @@ def test_a_marker_that_is_a_link_leads_nowhere(root, tmp_path):
 
 
 def test_an_emptied_root_halts_until_it_is_allowed_or_filled(root):
-    held = guard(root, agreed=11)
+    brake = Brake(SPEC.safety)
+    held = guard(root, agreed=11, brake=brake)
     (root / "x").touch()
     check(held)
     (root / "x").unlink()
@@ -267,14 +279,37 @@ def test_an_emptied_root_halts_until_it_is_allowed_or_filled(root):
     (root / "y").unlink()
     with pytest.raises(RootEmptied):
         check(held)
-    held.allow_empty()
+    brake.allow_once()
     check(held)
-    check(held)
+    brake.ask(11, 11, 0)  # the deletes that follow pass as well
+    brake.done(11, 0)
+    check(held)  # the base may lag behind
     (root / "z").touch()
     check(held)
     (root / "z").unlink()
     with pytest.raises(RootEmptied):
         check(held)
+
+
+def test_another_root_is_accepted_with_nothing_agreed_on(root, tmp_path):
+    db = connect(tmp_path / "journal.sqlite", "journal")
+    db.execute("INSERT INTO held VALUES ('x', 'files', 'new', 0)")
+    db.execute("INSERT INTO base VALUES ('x', 0, 1,1,1,1,1,1, 1,1,'e','',1,1,1,1, x'', NULL)")
+    db.execute("INSERT INTO meta VALUES ('surveyed_ns', '5')")
+    held = guard(root, agreed=5)
+    check(held)
+    root.rename(root.parent / "away")
+    root.mkdir()
+    with pytest.raises(RootReplaced):
+        check(held)
+    asyncio.run(accept_root(held, db))
+    check(guard(root, held._memory))
+    for count in ("SELECT count(*) FROM base", "SELECT count(*) FROM held", "SELECT count(*) FROM meta"):
+        assert db.execute(count).fetchone() == (0,)
+    root.rename(root.parent / "gone")
+    with pytest.raises(RootGone):
+        asyncio.run(accept_root(held, db))
+    db.close()
 
 
 def test_a_few_files_may_go_without_a_word(root):
@@ -394,9 +429,9 @@ def test_a_marker_is_never_put_over_another_whatever_the_file_system_lacks(root,
         raise OSError(95, "Operation not supported")
 
     if "rename" in missing:
-        monkeypatch.setattr(marker.LinuxKernel, "rename", refused)
+        monkeypatch.setattr(placing.LinuxKernel, "rename", refused)
     if "link" in missing:
-        monkeypatch.setattr(marker.os, "link", refused)
+        monkeypatch.setattr(placing.os, "link", refused)
     check(guard(root))
     assert names(root / ".lakelink") == ["link.json"]
     fd = os.open(root, os.O_RDONLY)
