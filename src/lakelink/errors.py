@@ -18,7 +18,8 @@ port. Trouble with one path is a `lakelink.model.change.Problem`, a value, made 
     │   ├── LakeForbidden     3    its bucket may not be used
     │   └── TooManyDeletes    3    more would be deleted than its brake allows
     ├── Unreachable           4    the other side does not answer; later it may
-    │   └── Untrusted         4    its certificate is not trusted
+    │   ├── Untrusted         4    its certificate is not trusted
+    │   └── NoDaemon          4    no daemon serves this state directory
     ├── NotPermitted          4    credentials are missing, expired beyond refresh, or lack the right
     │   └── CredentialsRefused 4   nothing on this location can work with these credentials
     ├── NotFound              1    the named object, file, bucket or root is not there
@@ -157,6 +158,12 @@ class Untrusted(Unreachable):
 
     code = "LL305"
     retry = Retry.NEVER
+
+
+class NoDaemon(Unreachable):
+    """No daemon serves this state directory, and the command needs one."""
+
+    code = "LL310"
 
 
 class NotPermitted(LakelinkError):
