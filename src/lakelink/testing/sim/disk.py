@@ -40,6 +40,8 @@ class Disk:
         self.device = device
         self._next_ino = _FIRST_INO
         self._serials = 0
+        self.actor = ""  # who changes something now; "" = the program under test
+        self.changes = 0  # that users see, so far
         self._free: list[int] = []
         self._freed: list[int] = []  # free once the removal is on the disk
         self._log: list[_Step] = []
@@ -78,6 +80,7 @@ class Disk:
     def change(self, assignments: Sequence[Assignment]) -> None:
         """One atomic step."""
         now_ns = self.now_ns()
+        self.changes += not all(directory.own for directory, _, _ in assignments)
         touched: set[int] = set()
         dropped: list[Inode] = []
         for directory, name, inode in assignments:
@@ -97,6 +100,8 @@ class Disk:
             self.soil(directory)
         self._log.append(_Step(tuple(assignments), frozenset(touched)))
         for inode in dropped:
+            if not inode.nlink:
+                inode.orphaned_by = self.actor
             self.release(inode)
 
     # Durability

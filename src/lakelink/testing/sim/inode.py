@@ -49,6 +49,8 @@ class Inode:
         "mtime_ns",
         "nlink",
         "opens",
+        "orphaned_by",
+        "own",
         "serial",
         "stable",
         "stable_entries",
@@ -68,6 +70,8 @@ class Inode:
         self.opens = 0  # descriptors that keep it alive without a name
         self.writers = 0  # descriptors open for writing, and writable mappings
         self.leases = 0
+        self.orphaned_by = ""  # who took its last name away
+        self.own = False  # a directory of lakelink's own: `.lakelink`, or below it
         self.locks: dict[int, int] = {}  # flock: open file -> LOCK_SH or LOCK_EX
 
     @property

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import TypeAlias
 
+from lakelink.model.path import OWN_DIRECTORY
 from lakelink.ports.kernel import RENAME_EXCHANGE, RENAME_NOREPLACE, DirectoryEntry, Name
 from lakelink.testing.sim.descriptors import Descriptors, Open
 from lakelink.testing.sim.disk import Disk
@@ -20,13 +21,14 @@ from lakelink.testing.sim.inode import Inode, fail
 
 Between: TypeAlias = Callable[[str, str], None]
 """(call, what it is about): called before each effect. May act, raise OSError, or raise Crash."""
+OWN = OWN_DIRECTORY.encode()
 _UMASK = 0o022
 _PROC = "/proc/self/fd/"
 _MAX_LINKS_FOLLOWED = 8
 
 
 class SimKernel:
-    """`Kernel` for one process. `looked` is told of each inode whose state the process learns."""
+    """`Kernel` for one process. `looked` is told of each inode whose state the process learns while it has a name that users see."""
 
     def __init__(
         self, disk: Disk, between: Between, *, first_fd: int, looked: Callable[[Inode], None] | None = None
@@ -99,7 +101,8 @@ class SimKernel:
 
     def stat(self, path: Name, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> os.stat_result:
         self._between("stat", _text(path))
-        return self._seen(self._reach(path, dir_fd, follow=follow_symlinks))
+        aside = dir_fd is not None and self.files.inode(dir_fd).own
+        return self._seen(self._reach(path, dir_fd, follow=follow_symlinks), aside=aside)
 
     def stat_entry(self, directory: Inode, name: bytes, *, follow: bool) -> os.stat_result:
         """As `stat` of a name in an open directory."""
@@ -122,7 +125,9 @@ class SimKernel:
         self._between("mkdir", _text(path))
         parent, name = self._parent(path, dir_fd)
         _absent(parent, name)
-        self.disk.change([(parent, name, self.disk.make(stat.S_IFDIR | (mode & ~_UMASK), device=parent.dev))])
+        inode = self.disk.make(stat.S_IFDIR | (mode & ~_UMASK), device=parent.dev)
+        inode.own = parent.own or name == OWN
+        self.disk.change([(parent, name, inode)])
 
     def rmdir(self, path: Name, *, dir_fd: int | None = None) -> None:
         self._between("rmdir", _text(path))
@@ -356,12 +361,14 @@ class SimKernel:
             fail(errno.ENAMETOOLONG, path)
         return above, name
 
-    def _seen(self, inode: Inode) -> os.stat_result:
-        self._looked(inode)
+    def _seen(self, inode: Inode, *, aside: bool = False) -> os.stat_result:
+        if not aside:
+            self._looked(inode)
         return inode.stat()
 
     def _changed(self, inode: Inode) -> None:
         inode.ctime_ns = self.disk.now_ns()
+        self.disk.changes += not inode.own
         self.disk.soil(inode)
 
     def _modified(self, inode: Inode) -> None:

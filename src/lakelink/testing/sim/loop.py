@@ -14,9 +14,12 @@ import random
 from asyncio import events
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+OWNER: ContextVar[list[asyncio.Task[Any]] | None] = ContextVar("OWNER", default=None)
+"""The tasks of a simulated process: each task made in its context joins them."""
 
 
 class Stuck(Exception):
@@ -50,6 +53,8 @@ class SimLoop(asyncio.BaseEventLoop):
         # A list, since any of it may be next; BaseEventLoop appends to it under its own name.
         self._queue: list[events.Handle] = []
         self._ready = self._queue
+        self.complaints: list[str] = []
+        self.set_exception_handler(lambda _loop, context: self.complaints.append(str(context.get("message"))))
         self.set_task_factory(self._numbered)  # type: ignore[arg-type]
 
     # What BaseEventLoop asks of its subclasses
@@ -119,6 +124,9 @@ class SimLoop(asyncio.BaseEventLoop):
         made = _Task.__new__(_Task)
         made.number = self._numbers
         made.__init__(work, loop=loop, **options)  # type: ignore[misc]
+        owner = OWNER.get()
+        if owner is not None:
+            owner.append(made)
         return made
 
 
