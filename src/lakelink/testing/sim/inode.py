@@ -118,13 +118,13 @@ class Inode:
                 self._restore(self.stable)
             return
         size = len(self.data)
-        if chance < 0.3 and self.stable is not None:
+        if chance < 0.25 and self.stable is not None:
             self._restore(self.stable)
         elif chance < 0.5:
             self.data = bytearray()
         elif chance < 0.6:
             self.data = self.data[: int(cut * size)]
-        elif chance < 0.7:
+        elif chance < 0.8:
             self.data = bytearray(size)
 
     def _restore(self, kept: Stable) -> None:

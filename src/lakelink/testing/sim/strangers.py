@@ -19,7 +19,8 @@ _MTIME_NS = 1_600_000_000_000_000_000
 class Strangers:
     """All foreign writers below one prefix. What their requests replace or delete, they threw away."""
 
-    def __init__(self, store: SimStore, prefix: str, ledger: Ledger) -> None:
+    def __init__(self, store: SimStore, prefix: str, ledger: Ledger, *, name: str = STRANGER) -> None:
+        self._name = name
         self._store = store
         self._prefix = prefix
         self._ledger = ledger
@@ -41,7 +42,7 @@ class Strangers:
         """One act, and what it was in words."""
         (_, act) = choice.choices(self._acts, weights=[weight for weight, _ in self._acts])[0]
         before, first = self._visible(), self._ledger.count
-        told = f"{STRANGER}: {act(choice)}"
+        told = f"{self._name}: {act(choice)}"
         after = self._visible()
         self._ledger.excuse(before - after, told)
         self._ledger.excuse(self._ledger.since(first) - after, "it was refused")
@@ -49,8 +50,9 @@ class Strangers:
 
     def _visible(self) -> set[int]:
         found: set[int] = set()
-        for stored in self._store.objects.now.values():
-            found |= tokens_in(stored.body)
+        for key, stored in self._store.objects.now.items():
+            if key.startswith(self._prefix):
+                found |= tokens_in(stored.body)
         return found
 
     def _send(
@@ -63,7 +65,7 @@ class Strangers:
         query: str = "",
     ) -> WireResponse:
         request = WireRequest(operation, "POST", f"/{BUCKET}/{encode_key(key)}", query, headers or [], body)
-        result = self._store.handle(request, body, STRANGER)
+        result = self._store.handle(request, body, self._name)
         return result if isinstance(result, WireResponse) else result()
 
     def _new(self, choice: random.Random) -> str:
@@ -75,7 +77,7 @@ class Strangers:
         return choice.choice(keys) if keys else None
 
     def _body(self, key: str) -> bytes:
-        return b"" if key.endswith("/") else self._ledger.mint(f"{STRANGER}: {key!r}")
+        return b"" if key.endswith("/") else self._ledger.mint(f"{self._name}: {key!r}")
 
     def _headers(self, choice: random.Random) -> list[tuple[str, str]]:
         """With metadata as FSx writes it, with that of a foreign tool, or with none."""

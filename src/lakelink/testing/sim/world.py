@@ -165,7 +165,7 @@ class World:
     def _mutated(self, mutation: Mutation) -> None:
         after = mutation.after.etag if mutation.after else "nothing"
         self.trace.add(f"{mutation.time_s:.6f} {mutation.writer} {mutation.operation} {mutation.key} {after}")
-        if mutation.writer != STRANGER:
+        if not mutation.writer.endswith(STRANGER):
             self.mutations += 1
             if mutation.before is not None:
                 gone = tokens_in(mutation.before.body) - tokens_in(mutation.after.body if mutation.after else b"")
