@@ -118,13 +118,13 @@ class Inode:
                 self._restore(self.stable)
             return
         size = len(self.data)
-        if chance < 0.25 and self.stable is not None:
+        if chance < 0.2 and self.stable is not None:
             self._restore(self.stable)
-        elif chance < 0.5:
+        elif chance < 0.35:
             self.data = bytearray()
-        elif chance < 0.6:
+        elif chance < 0.45:
             self.data = self.data[: int(cut * size)]
-        elif chance < 0.8:
+        elif chance < 0.75:
             self.data = bytearray(size)
 
     def _restore(self, kept: Stable) -> None:

@@ -76,6 +76,8 @@ class People:
         for inode in self._held():
             if not inode.nlink:
                 self._ledger.excuse(tokens_in(inode.data), f"{self._name}: removed, and then the power failed")
+        for pen in self._pens:
+            self._write_back(pen)  # bytes that reach the disk take their time with them
         self._pens.clear()
         self._kernel.files.forget()
 
@@ -195,17 +197,18 @@ class People:
         if not self._pens:
             return "nobody writes"
         pen = choice.choice(self._pens)
-        if pen.mapped or choice.random() < 0.5:
+        if choice.random() < 0.5:
             return self._close(pen)
+        if pen.mapped:
+            self._store(pen)
+            return f"write on in {pen.path!r} through its mapping"
         self._kernel.write(pen.fd, self._bytes(pen.path))
         self.touched(pen.path)
         return f"write on in {pen.path!r}"
 
     def _close(self, pen: _Pen) -> str:
         self._pens.remove(pen)
-        if pen.mapped:  # what was written through a mapping gets its time when it is written back
-            inode = self._kernel.files.inode(pen.fd)
-            inode.mtime_ns = inode.ctime_ns = self._disk.now_ns()
+        self._write_back(pen)
         self._kernel.close(pen.fd)
         self.touched(pen.path)
         return f"close {pen.path!r}"
@@ -234,19 +237,28 @@ class People:
         return f"patch {path!r}"
 
     def _map(self, choice: random.Random) -> str:
-        """Written through a shared mapping: no call, no event, and its time moves later."""
+        """Written through a shared mapping: no call and no event. Its time moves with the first store, and again when it is written back."""
         path = self._some(choice, lambda i: i.is_file)
         if path is None or len(self._pens) > _PENS:
             return "nothing to map"
         fd = self._kernel.open(join(self._root, path), os.O_RDWR)
-        inode = self._kernel.files.inode(fd)
-        self._pens.append(_Pen(fd, path, mapped=True))
-        if not inode.data:
-            return f"map {path!r}"
-        token = self._bytes(path)[: len(inode.data)]
+        pen = _Pen(fd, path, mapped=True)
+        self._pens.append(pen)
+        self._store(pen)
+        self._write_back(pen)
+        return f"write {path!r} through a mapping"
+
+    def _store(self, pen: _Pen) -> None:
+        inode = self._kernel.files.inode(pen.fd)
+        token = self._bytes(pen.path)[: len(inode.data)]
         inode.data[: len(token)] = token
         self._disk.soil(inode)
-        return f"write {path!r} through a mapping"
+
+    def _write_back(self, pen: _Pen) -> None:
+        if pen.mapped:
+            inode = self._kernel.files.inode(pen.fd)
+            inode.mtime_ns = inode.ctime_ns = self._disk.now_ns()
+            self._disk.soil(inode)
 
     def _move(self, old: str, new: str, flags: int = 0) -> None:
         top = self._kernel.open(self._root, os.O_PATH | os.O_DIRECTORY)
