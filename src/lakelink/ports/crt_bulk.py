@@ -116,12 +116,13 @@ class _Answer:
     def __init__(self, request: WireRequest, loop: asyncio.AbstractEventLoop) -> None:
         self._request = request
         self._loop = loop
-        self._sink: Callable[[bytes], None] | None = request.sink or self._keep
+        self._pieces: list[bytes] = []
+        # Not a method of this object: a cycle would keep whole answers in memory until the next collection.
+        self._sink: Callable[[bytes], None] | None = request.sink or self._pieces.append
         self._gate = threading.Lock()
         self._done: asyncio.Future[None] = loop.create_future()
         self._status = 0
         self._headers: list[tuple[str, str]] = []
-        self._pieces: list[bytes] = []
         self._received = 0
         self._failure: OSError | None = None
         self._error: Exception | None = None
@@ -148,11 +149,10 @@ class _Answer:
         if self._error is not None and not self._status >= 300:
             raise Unreachable(f"{self._request.operation}: {crt_error_name(self._error)}") from self._error
         headers = {name.lower(): value for name, value in self._headers}
-        body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        # The native client lets go of this object later than it is done: the bytes are the caller's alone.
+        pieces, self._pieces, self._sink = self._pieces, [], None
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         return WireResponse(self._status, headers, body, self._received)
-
-    def _keep(self, chunk: bytes) -> None:
-        self._pieces.append(chunk)
 
     def _on_headers(self, status_code: int, headers: list[tuple[str, str]], **_: Any) -> None:
         self._status, self._headers = status_code, headers
