@@ -8,6 +8,7 @@ import pytest
 
 from lakelink.errors import InternalError, NotPermitted, QueueMissing, Unreachable
 from lakelink.ports.crt_auth import CredentialSource
+from lakelink.watch.fanout import MAX_SHARES
 from lakelink.watch.feed import EVERYTHING
 from lakelink.watch.lake import LakeFeeds, QueueAccess
 from lakelink.watch.sqs import MAX_BURST, SharedQueue
@@ -280,15 +281,43 @@ def test_a_link_that_notes_nothing_stops_the_polling_and_another_goes_on():
     run(main)
 
 
-def test_a_failing_poller_is_told_to_who_waits():
+def test_a_failing_poller_is_told_to_who_waits_and_the_next_feed_begins_anew():
     async def main():
         clock = Clock()
         queue = Queue(clock, [message(1, "a")], RuntimeError("a broken invariant"))
         async with shared(queue, clock) as made:
-            deliveries = made.subscribe("lake", "").deliveries()
+            feed = made.subscribe("lake", "")
+            deliveries = feed.deliveries()
             await hints_of(deliveries, 1)
             with pytest.raises(InternalError, match="a broken invariant"):
                 await anext(deliveries)
+            await feed.aclose()
+            queue.add([message(2, "b")])
+            again = made.subscribe("lake", "").deliveries()
+            assert [hint.path for hint in await hints_of(again, 1)] == ["b"]
+        with pytest.raises(InternalError):
+            made.subscribe("lake", "")
+
+    run(main)
+
+
+def test_a_link_that_noted_nothing_for_longer_than_messages_are_kept_has_to_look_everywhere():
+    async def main():
+        clock = Clock()
+        queue = Queue(clock, *[[message(number, str(number))] for number in range(MAX_SHARES)])
+        async with shared(queue, clock) as made:
+            feed = made.subscribe("lake", "")
+            deliveries = feed.deliveries()
+            first = await anext(deliveries)
+            for _ in range(5):
+                await settled()
+            assert feed.full
+            clock.now_s += 15 * DAY_S
+            queue.add([message(MAX_SHARES, "later")])
+            await first.taken()
+            found = await hints_of(deliveries, MAX_SHARES)
+            while EVERYTHING not in found:
+                found += await hints_of(deliveries, 1)
 
     run(main)
 
