@@ -109,6 +109,7 @@ async def shared(queue, clock):
     finally:
         await made.aclose()
     assert queue.closed
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def settled():
@@ -239,6 +240,62 @@ def test_a_message_seen_twice_is_handed_out_once_and_deleted_by_its_newest_handl
             await settled()
             assert queue.deleted == ["new"]
             assert made.health.counts.duplicates == 1
+
+    run(main)
+
+
+def test_a_message_of_two_links_is_deleted_when_both_have_noted_it():
+    async def main():
+        clock = Clock()
+        queue = Queue(clock, [message(1, "in/a")])
+        async with shared(queue, clock) as made:
+            one, two = made.subscribe("lake", "").deliveries(), made.subscribe("lake", "in").deliveries()
+            first, second = await anext(one), await anext(two)
+            await first.taken()
+            await first.taken()
+            await settled()
+            assert queue.deleted == []
+            await second.taken()
+            await settled()
+            assert queue.deleted == ["h1"]
+
+    run(main)
+
+
+def test_a_message_that_a_closed_feed_had_not_noted_is_handed_out_again():
+    async def main():
+        clock = Clock()
+        queue = Queue(clock, [message(1, "a")])
+        async with shared(queue, clock) as made:
+            first = made.subscribe("lake", "")
+            gone = await anext(first.deliveries())
+            await first.aclose()
+            again = made.subscribe("lake", "").deliveries()
+            queue.add([message(1, "a")])
+            delivery = await anext(again)
+            await gone.taken()  # too late: nobody knows what became of it
+            await settled()
+            assert queue.deleted == []
+            await delivery.taken()
+            await settled()
+            assert queue.deleted == ["h1"]
+
+    run(main)
+
+
+def test_what_is_not_ours_or_not_understood_is_never_deleted():
+    async def main():
+        clock = Clock()
+        mixed = json.dumps({"Records": [event("in/a"), event("elsewhere/b")]})
+        left = [message(1, "elsewhere/a"), Message("m2", "h2", "junk", 0), Message("m3", "h3", mixed, 0)]
+        done = [Message("m4", "h4", '{"Event": "s3:TestEvent"}', 0), message(5, "in/.lakelink/x"), message(6, "in/z")]
+        queue = Queue(clock, left, left, done)
+        async with shared(queue, clock) as made:
+            found = await hints_of(made.subscribe("lake", "in").deliveries(), 2)
+            assert [hint.path for hint in found] == ["a", "z"]
+            await settled()
+            assert sorted(queue.deleted) == ["h4", "h5", "h6"]
+            assert (made.health.counts.foreign, made.health.counts.malformed) == (2, 1)
 
     run(main)
 
