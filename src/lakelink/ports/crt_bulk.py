@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -50,8 +51,8 @@ class BulkReceiver:
         self._endpoint = endpoint
         self._tls = tls
         self._connect_timeout_s = connect_timeout_s
-        # The native client takes proxies from the environment alone, and its patience cannot be set.
-        proxied = bool(proxy) or any(environ.get(name) for name in PROXY_VARIABLES)
+        # The native client takes proxies from the environment of the process alone, and its patience cannot be set.
+        proxied = bool(proxy) or any(environ.get(name) or os.environ.get(name) for name in PROXY_VARIABLES)
         self._usable = not proxied and ":" not in endpoint.host and stall_timeout_s >= NATIVE_STALL_S
         self._client: S3Client | None = None
         self._held_bytes = 0
@@ -63,7 +64,6 @@ class BulkReceiver:
         return (
             MIN_BULK_BYTES <= size <= MAX_BULK_BYTES
             and self._usable
-            and request.sink is not None
             and self._held_bytes + size <= HELD_BYTES
             and now_s >= self._rest_until
         )
@@ -72,7 +72,7 @@ class BulkReceiver:
         """As `S3Wire.send`, of a signed message.
 
         Raises:
-            Unreachable: no whole answer; the sink got nothing. The next minute belongs to ordinary connections.
+            Unreachable: no whole answer; a sink may have got all of it. The next minute belongs to ordinary connections.
         """
         loop = asyncio.get_running_loop()
         answer = _Answer(request, loop)
@@ -116,12 +116,12 @@ class _Answer:
     def __init__(self, request: WireRequest, loop: asyncio.AbstractEventLoop) -> None:
         self._request = request
         self._loop = loop
-        self._sink: Callable[[bytes], None] | None = request.sink
+        self._sink: Callable[[bytes], None] | None = request.sink or self._keep
         self._gate = threading.Lock()
         self._done: asyncio.Future[None] = loop.create_future()
         self._status = 0
         self._headers: list[tuple[str, str]] = []
-        self._body = b""
+        self._pieces: list[bytes] = []
         self._received = 0
         self._failure: OSError | None = None
         self._error: Exception | None = None
@@ -148,7 +148,11 @@ class _Answer:
         if self._error is not None and not self._status >= 300:
             raise Unreachable(f"{self._request.operation}: {crt_error_name(self._error)}") from self._error
         headers = {name.lower(): value for name, value in self._headers}
-        return WireResponse(self._status, headers, self._body, self._received + len(self._body))
+        body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        return WireResponse(self._status, headers, body, self._received)
+
+    def _keep(self, chunk: bytes) -> None:
+        self._pieces.append(chunk)
 
     def _on_headers(self, status_code: int, headers: list[tuple[str, str]], **_: Any) -> None:
         self._status, self._headers = status_code, headers
@@ -174,7 +178,8 @@ class _Answer:
     ) -> None:
         self._error = error
         if error is not None and status_code and error_headers is not None:
-            self._status, self._headers, self._body = status_code, error_headers, error_body or b""
+            self._status, self._headers, self._pieces = status_code, error_headers, [error_body or b""]
+            self._received = len(self._pieces[0])
         try:
             self._loop.call_soon_threadsafe(self._settle)
         except RuntimeError:

@@ -29,8 +29,8 @@ class WireRequest:
     order, from another thread, and `WireResponse.body` stays empty; an error body is always collected. An OSError of the sink is raised by
     `send` as it is. Once `send` returned or raised, the sink is not called any more: its file may be closed.
 
-    `bulk_bytes`, beside a sink, is how long the body of a 2xx answer will be: the wire may hold that much in memory and hand it over in one
-    piece. 0: in small pieces, as they come.
+    `bulk_bytes` is how long the body of a 2xx answer will be, where that is known: a sink may then get it in one piece, at the end, instead of
+    in small ones as they come. 0: it may not.
     """
 
     operation: str  # as S3 names it: GetObject, UploadPart … : metrics, policies, errors

@@ -18,11 +18,11 @@ from lakelink.locations.base import Write
 from lakelink.locations.content import Content, SourceFile
 from lakelink.locations.s3.checksums import checksum_of, checksum_of_file
 from lakelink.locations.s3.client import S3Client
-from lakelink.locations.s3.download import first_of
 from lakelink.locations.s3.keys import encode_query
 from lakelink.locations.s3.metadata import SECOND_NS
 from lakelink.locations.s3.options import MAX_COPY_BYTES, MIB, SMALL_BYTES
 from lakelink.locations.s3.parts import Upload
+from lakelink.locations.s3.pouring import first_of
 from lakelink.locations.s3.upload import StoreTraits, put_small, rewrite_headers
 from lakelink.locations.s3.xml import element, records
 from lakelink.model.entry import Entry

@@ -1,0 +1,238 @@
+"""One link in the daemon: opened, run, and opened again with growing pauses when it ends in an error. Its neighbours notice nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Literal, Protocol, TypeVar
+
+from lakelink.core.backoff import Backoff
+from lakelink.daemon.supervise import outcome
+from lakelink.errors import Busy, InternalError, LakelinkError, Refused
+from lakelink.model.linkspec import LinkSpec, LinkState, LinkStatus
+from lakelink.obs import log
+from lakelink.obs.log import Event
+from lakelink.ports.clock import Clock, SystemClock
+from lakelink.ports.random import Random, SystemRandom
+
+T = TypeVar("T")
+
+PAUSES = Backoff(base_s=1.0, cap_s=60.0)
+GOOD_AFTER_S = 120.0  # a link that ran for so long begins with short pauses again
+
+
+class OpenLink(Protocol):
+    """A link with both sides open: what the daemon asks of it."""
+
+    async def run(self) -> None:
+        """Keep both sides in step until cancelled. Effects under way at that moment are finished, or left to the next start."""
+        ...
+
+    def status(self) -> LinkStatus: ...
+
+    async def survey(self, paths: Sequence[str] = ()) -> None: ...
+
+    async def settle(self, timeout_s: float) -> bool: ...
+
+    def pause(self) -> None: ...
+
+    def resume(self, *, allow_deletes: bool = False) -> None: ...
+
+    def update(self, spec: LinkSpec) -> None: ...
+
+    async def resolve(self, conflict_id: int, keep: Literal["files", "lake", "both"]) -> None: ...
+
+    async def aclose(self) -> None:
+        """Close both sides and the journal. Idempotent."""
+        ...
+
+
+Opener = Callable[[LinkSpec], Awaitable[OpenLink]]
+
+
+class Keeper:
+    """Keeps one link open and running from `start` to `stop`."""
+
+    def __init__(
+        self, spec: LinkSpec, opener: Opener, clock: Clock | None = None, random: Random | None = None
+    ) -> None:
+        self.spec = spec
+        self._opener = opener
+        self._clock = clock or SystemClock()
+        self._random = random or SystemRandom()
+        self._link: OpenLink | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._trouble: LakelinkError | None = None
+        self._deleting = False
+        self._ended = asyncio.Event()  # of the open link
+
+    def start(self) -> None:
+        """Begin, in a task of its own; nothing where it runs already, or has not ended yet: one root never has two runtimes."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._keep(), name=f"link {self.spec.name}")
+
+    async def stop(self, within_s: float) -> bool:
+        """End the link and close it; False where it has not ended in time. Idempotent."""
+        if self._task is None:
+            return True
+        self._task.cancel()
+        done, _ = await asyncio.wait([self._task], timeout=within_s)
+        if not done:
+            log.emit(logging.ERROR, Event.LINK_LEFT, {"link": self.spec.name, "seconds": within_s})
+        return bool(done)
+
+    @property
+    def link(self) -> OpenLink:
+        """The open link.
+
+        Raises:
+            Refused: it is not open at the moment; the message says why.
+        """
+        if self._link is None:
+            why = f": {self._trouble.message}" if self._trouble else ""
+            raise Refused(
+                f"link {self.spec.name} is not open at the moment{why}",
+                hint=(self._trouble.hint if self._trouble else "")
+                or "It is tried again and again; `lakelink status` shows it.",
+            )
+        return self._link
+
+    async def during(self, work: Callable[[OpenLink], Coroutine[Any, Any, T]]) -> T:
+        """Do something with the open link, for as long as it stays open.
+
+        Raises:
+            Refused: it is not open, or ended meanwhile; what the work raises.
+        """
+        link = self.link
+        task = asyncio.ensure_future(work(link))
+        ended = asyncio.ensure_future(self._ended.wait())
+        try:
+            await asyncio.wait([task, ended], return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+        finally:
+            for future in (task, ended):
+                future.cancel()
+            await asyncio.gather(task, ended, return_exceptions=True)
+        raise Refused(
+            f"link {self.spec.name} ended meanwhile{f': {self._trouble.message}' if self._trouble else ''}",
+            hint=(self._trouble.hint if self._trouble else "") or "`lakelink status` shows how it stands.",
+        )
+
+    def status(self) -> LinkStatus:
+        """How it stands, also where it is not open."""
+        if self._deleting:
+            return dataclasses.replace(self._status(), state=LinkState.DELETING)
+        return self._status()
+
+    def _status(self) -> LinkStatus:
+        if self._link is not None:
+            return self._link.status()
+        return unopened(self.spec, self._trouble)
+
+    def deleting(self, now: bool) -> None:
+        """It is being removed, and says so."""
+        self._deleting = now
+
+    def pause(self) -> None:
+        """Carry nothing until `resume`."""
+        self.spec = dataclasses.replace(self.spec, paused=True)
+        if self._link is not None:
+            self._link.pause()
+
+    def resume(self, *, allow_deletes: bool) -> None:
+        """Go on: after a pause, a halt, or a failure to open, which is tried again at once."""
+        self.spec = dataclasses.replace(self.spec, paused=False)
+        if self._link is not None:
+            self._link.resume(allow_deletes=allow_deletes)
+        self._wake.set()
+
+    async def update(self, spec: LinkSpec, within_s: float) -> None:
+        """Take other settings over. What both sides were opened with makes it open them again; the rest changes in flight."""
+        old, self.spec = self.spec, spec
+        if self._link is None:
+            self._wake.set()
+        elif (old.transport, old.events) != (spec.transport, spec.events):
+            await self.reopen(within_s)
+        else:
+            self._link.update(spec)
+            if spec.paused != old.paused:
+                (self._link.pause if spec.paused else self._link.resume)()
+
+    async def reopen(self, within_s: float) -> None:
+        """Close the link and open it again, since what it was opened with has changed.
+
+        Raises:
+            Busy: it has not ended in time; it is opened again when it is resumed or the daemon is started again.
+        """
+        if not await self.stop(within_s):
+            raise Busy(f"link {self.spec.name} is still ending", hint="Restart the daemon if it stays like this.")
+        self.start()
+
+    async def _keep(self) -> None:
+        attempt = 0
+        while True:
+            began_s = self._clock.monotonic()
+            trouble = await outcome(self._once())
+            if trouble is not None:
+                self._note(trouble)
+            if self._clock.monotonic() - began_s > GOOD_AFTER_S:
+                attempt = 0
+            await self._pause(PAUSES.delay_s(attempt, self._random.uniform()))
+            attempt += 1
+
+    async def _once(self) -> None:
+        link = await self._opener(self.spec)
+        try:
+            if self.spec.paused:
+                link.pause()
+            self._link, self._trouble, self._ended = link, None, asyncio.Event()
+            log.emit(logging.INFO, Event.LINK_STARTED, {"link": self.spec.name})
+            ended = await outcome(link.run())
+            self._note(ended)
+        finally:
+            self._link = None
+            await link.aclose()
+            self._ended.set()
+
+    def _note(self, ended: LakelinkError | None) -> None:
+        trouble = ended or InternalError("the link ended by itself")
+        again = self._trouble is not None and str(self._trouble) == str(trouble)
+        self._trouble = trouble
+        # The same trouble every minute is one line, and the rest for whoever looks closely.
+        level = logging.DEBUG if again else logging.ERROR
+        fields: dict[log.Field, log.Value] = {
+            "link": self.spec.name, "code": trouble.code, "message": trouble.message, "hint": trouble.hint,
+        }  # fmt: skip
+        log.emit(level, Event.LINK_FAILED, fields)
+
+    async def _pause(self, seconds: float) -> None:
+        self._wake.clear()
+        waits = [asyncio.ensure_future(self._wake.wait()), asyncio.ensure_future(self._clock.sleep(seconds))]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+
+def unopened(spec: LinkSpec, trouble: LakelinkError | None = None, activity: str = "opening") -> LinkStatus:
+    """The status of a link that is not open: waiting for its first try, or in trouble."""
+    state = LinkState.CREATING
+    if trouble is not None:
+        state = LinkState.FAILED if isinstance(trouble, InternalError) else LinkState.MISCONFIGURED
+    return LinkStatus(
+        name=spec.name,
+        ident=spec.ident,
+        files=spec.files,
+        lake=spec.lake,
+        state=state,
+        paused=spec.paused,
+        declared=spec.declared,
+        reason=trouble.message if trouble else "",
+        hint=trouble.hint if trouble else "",
+        activity="waiting to try again" if trouble else activity,
+    )

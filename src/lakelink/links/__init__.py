@@ -1,0 +1,1 @@
+"""The runtime of a link: a directory and a prefix kept in step, both ways."""
