@@ -123,9 +123,12 @@ class SharedQueue:
             self._tasks.append(task)
 
     def _on_end(self, task: asyncio.Task[None]) -> None:
-        """Neither task ends by itself: no reader may wait for ever when one does."""
+        """Neither task ends by itself. When one does, no reader may wait for ever, and the next feed that is opened begins anew."""
         if task.cancelled() or (error := task.exception()) is None:
             return
+        tasks, self._tasks = self._tasks, []
+        for each in tasks:
+            each.cancel()
         failure = InternalError(f"the events of {self.queue.arn} are no longer read: {error!r}")
         failure.__cause__ = error
         for feed in self._fanout.feeds:
@@ -145,8 +148,8 @@ class SharedQueue:
                 continue
             failures = 0
             self._judge_age(self._messages.accept(messages))
-            # Polls that come back full: more is waiting than one at a time could bring.
-            burst = min(2 * burst, MAX_BURST) if len(messages) >= BATCH * burst else 1
+            # More is waiting than one poll at a time could bring. Half: a poll that does not wait may ask only some of the servers.
+            burst = min(2 * burst, MAX_BURST) if len(messages) >= BATCH * burst / 2 else 1
 
     async def _wait_for_room(self) -> None:
         while all(feed.full for feed in self._fanout.feeds):  # also when there is none
@@ -188,16 +191,15 @@ class SharedQueue:
         self._retention_s = int(told) if told.isascii() and told.isdecimal() else None
 
     def _on_answer(self) -> None:
-        """The queue answers. Where it did not for longer than it keeps messages, or is another one: look everywhere."""
+        """The queue answers. Where it was not heard for longer than it keeps messages, or is another one: look everywhere."""
         now = self._now()
-        away_s = max(here - then for here, then in zip(now, self._heard_at, strict=True))
+        silent_s = max(here - then for here, then in zip(now, self._heard_at, strict=True))
         self._heard_at = now
-        if self.health.ok:
-            return
-        self.health.up()
-        log.info("watch.queue_answers", extra={"queue": self.queue.arn})
-        if self._missed or away_s >= (self._retention_s or LEAST_RETENTION_S):
-            log.warning("watch.events_lost", extra={"queue": self.queue.arn, "away_s": round(away_s)})
+        if not self.health.ok:
+            self.health.up()
+            log.info("watch.queue_answers", extra={"queue": self.queue.arn})
+        if self._missed or silent_s >= (self._retention_s or LEAST_RETENTION_S):
+            log.warning("watch.events_lost", extra={"queue": self.queue.arn, "silent_s": round(silent_s)})
             self._missed = False
             self._fanout.lose()
 
