@@ -86,6 +86,7 @@ class RootGuard:
         self._deadline_s = deadline_s
         self._aside = Aside(f"lakelink-root-{spec.name}")
         self._sure: Sight | None = None
+        self._stored: Standing | None = None  # what the memory surely holds
         self._may_be_empty = False
 
     async def check(self) -> None:
@@ -175,8 +176,9 @@ class RootGuard:
             ) from error
 
     def _remember(self, seen: Sight) -> None:
-        self._sure = seen
-        if self._remembered() != seen.standing:
+        unchanged = self._stored == seen.standing
+        self._sure, self._stored = seen, seen.standing
+        if not unchanged and self._remembered() != seen.standing:
             self._memory.set_meta(REMEMBERED, msgspec.json.encode(seen.standing).decode())
 
     def _remembered(self) -> Standing | None:
