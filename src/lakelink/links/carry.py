@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lakelink.core.delta import Delta, delta
 from lakelink.core.reconcile import decide
-from lakelink.engine.contents import same_content
-from lakelink.engine.supervise import together
+from lakelink.engine.contents import open_content, same_content
+from lakelink.engine.digest import digest
+from lakelink.engine.supervise import together, workers
 from lakelink.errors import LakelinkError, NameUnsupported, Retry, problem_of
 from lakelink.links import parts as _parts
 from lakelink.links.committer import Committer
-from lakelink.links.dirty import FILES, LAKE, Dirty, Mark
+from lakelink.links.dirty import FILES, LAKE, MOST, Dirty, Mark
 from lakelink.links.effects import Answer, Effects, Step
 from lakelink.links.keeping import Keeper, clash_of
 from lakelink.links.observe import Look, Observer
@@ -32,6 +33,7 @@ GROUP_FILES = 16
 GROUP_BYTES = 4 << 20
 GROUPS_AT_ONCE = 16
 
+COMPARISONS_AT_ONCE = 8
 QUICK_ATTEMPTS = 5
 PAUSE_S = 0.1
 FIRST_RETRY_S = 5.0
@@ -49,6 +51,7 @@ class Doomed:
     def __init__(self) -> None:
         self._waiting: dict[str, bool] = {}  # path -> it is a directory
         self._released: set[str] = set()
+        self._renamed: dict[str, None] = {}  # their bytes are at another path now: no brake counts them
         self.unasked = 0
         self.since_s = 0.0
 
@@ -65,8 +68,24 @@ class Doomed:
     def add(self, path: str, directory: bool, now_s: float) -> None:
         if not self._waiting:
             self.since_s = now_s
-        self.unasked += path not in self
+        self.unasked += path not in self and path not in self._renamed
         self._waiting[path] = directory
+
+    def renamed(self, path: str) -> None:
+        """What was at that path is at another one."""
+        if path not in self._renamed:
+            self.unasked -= path in self._waiting
+            self._renamed[path] = None
+            if len(self._renamed) > MOST:
+                del self._renamed[next(iter(self._renamed))]
+
+    def is_renamed(self, path: str) -> bool:
+        return path in self._renamed
+
+    @property
+    def counted(self) -> int:
+        """Deletions that are to go, net of renames."""
+        return len(self) - sum(path in self._renamed for path in (*self._waiting, *self._released))
 
     def release(self) -> list[str]:
         """Those whose turn it is."""
@@ -83,7 +102,9 @@ class Doomed:
 
     def finished(self, path: str) -> None:
         """The path was looked at again; what came of it does not matter."""
-        self._released.discard(path)
+        if path in self._released:
+            self._released.discard(path)
+            self._renamed.pop(path, None)
 
 
 @dataclass(slots=True)
@@ -126,12 +147,16 @@ class Carrier:
             looks = await self._crew.observer.look(marks)
             looks += await self._ancestors(looks, left)
             steps: list[Step] = []
-            for look in looks:
+
+            async def decide_one(look: Look) -> None:
                 step = await self._decide(look)
                 if isinstance(step, Step):
                     steps.append(step)
                 else:
                     self._finish(look, step, left)
+
+            await workers(looks, decide_one, COMPARISONS_AT_ONCE)
+            self._find_origins(steps)
             await self._do(steps, left)
         finally:
             for mark in left.values():
@@ -166,6 +191,7 @@ class Carrier:
         crew = self._crew
         if look.excluded:
             return Result(look.path, keep_base=look.base is None)
+        self._look_below(look)
         decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
         if decision is not None and look.listed and decision.verb is not Verb.IMPORT:
             await crew.observer.ask_lake([look])
@@ -177,9 +203,57 @@ class Carrier:
             except LakelinkError as error:
                 return self._failed(look, error)
             decision = decide(look.path, look.base, look.files, look.lake, crew.rule, same_bytes=look.same_bytes)
+        if decision is not None and decision.verb is Verb.EXPORT and await self._is_only_touched(look):
+            decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
         if decision is None:
             return self._unchanged(look)
         return self._act(look, decision)
+
+    def _look_below(self, look: Look) -> None:
+        """A directory that is none any more takes all that was in it along, and nobody may have told of that."""
+        crew, base = self._crew, look.base
+        if base is None or base.files.kind is not Kind.DIR:
+            return
+        for side, now in ((FILES, look.files), (LAKE, look.lake)):
+            if now is None or (isinstance(now, Entry) and now.kind is not Kind.DIR):
+                now_s = crew.clock.monotonic()
+                for path in crew.journal.below(look.path):
+                    if path not in crew.dirty and path not in self.doomed:
+                        crew.dirty.note(path, side, now_s)
+
+    async def _is_only_touched(self, look: Look) -> bool:
+        """Whether only the time of a file moved: its bytes are those that the ETag of the object is the MD5 of. Then there is nothing to upload."""
+        base, files = look.base, look.files
+        if base is None or not isinstance(files, Entry) or base.lake.version is None:
+            return False
+        etag = base.lake.version.etag
+        if files.kind is not Kind.FILE or files.size_bytes != base.files.size_bytes or not _is_md5(etag):
+            return False
+        try:
+            found = await digest(await open_content(look.path, self._crew.files, files), "md5")
+        except LakelinkError:
+            return False  # it moved again: the export finds out
+        if found.hex() != etag:
+            return False
+        known = b"md5:" + found
+        look.files = replace(files, digest=known)
+        look.base = Agreed(replace(base.files, digest=known), base.lake)
+        return True
+
+    def _find_origins(self, steps: Sequence[Step]) -> None:
+        """New files whose inode is that of an agreed path, unchanged, were renamed or linked: the store has their bytes already."""
+        new = [s for s in steps if s.verb is Verb.EXPORT and s.look.base is None and s.lake is None and s.files]
+        known = self._crew.journal.by_inode([s.files.version.ino for s in new if s.files and s.files.version])
+        for step in new if known else []:
+            files = step.files
+            for path, agreed in known.get(files.version.ino, ()) if files and files.version else ():
+                if files is None or agreed.files.kind is not files.kind:
+                    continue
+                if files.kind is Kind.DIR:
+                    self.doomed.renamed(path)
+                elif files.size_bytes and agreed.files.version == files.version and agreed.lake.version:
+                    self.doomed.renamed(path)
+                    step.origin = (path, agreed)
 
     def _unchanged(self, look: Look) -> Result:
         """Both sides are as agreed. What only names the version may have moved; the next survey is spared a question."""
@@ -261,9 +335,11 @@ class Carrier:
             self._finish(look, result, left, step.verb, error)
             return
         agreed = answer if isinstance(answer, Agreed) else None
+        if agreed is not None and step.origin is not None and delta(agreed.files, step.files) is not Delta.SAME:
+            crew.dirty.note(step.path, FILES, crew.clock.monotonic())
         now_s = crew.clock.monotonic()
         crew.tally.done(step.verb, now_s - look.mark.since_s, agreed)
-        if step.verb in _DELETES:
+        if step.verb in _DELETES and not self.doomed.is_renamed(step.path):
             crew.brake.done(1, now_s)
         self._finish(look, Result(look.path, keep_base=False, base=agreed), left, step.verb)
 
@@ -328,6 +404,10 @@ def _both(decision: Decision) -> tuple[Entry, Entry]:
     if decision.files is None or decision.lake is None:
         raise AssertionError
     return decision.files, decision.lake
+
+
+def _is_md5(etag: str) -> bool:
+    return len(etag) == 32 and not etag.strip("0123456789abcdef")
 
 
 def _is_directory(look: Look) -> bool:

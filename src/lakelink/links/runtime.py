@@ -243,6 +243,8 @@ class Link:
         if hint.subtree or self._dirty.is_full or not hint.path:
             if hint.subtree or self._dirty.is_full:
                 self._subtrees[one.side, hint.path if hint.subtree else ""] = None
+                if hint.subtree and hint.moved_from:
+                    self._subtrees[one.side, hint.moved_from] = None
                 self._survey_wanted.set()
             return
         clock = self.parts.clock
@@ -382,8 +384,8 @@ class Link:
         patient = now_s - doomed.since_s < DOOMED_PATIENCE_S
         if patient and (self._surveying or self._batches or self._dirty.next_s() == 0.0):
             return
-        if doomed.unasked:
-            self.parts.brake.ask(len(doomed), self.journal.agreed, now_s)
+        if doomed.unasked > 0:
+            self.parts.brake.ask(doomed.counted, self.journal.agreed, now_s)
             doomed.unasked = 0
         for path in doomed.release():
             mark = self._carrier.note_both(path, now_s)

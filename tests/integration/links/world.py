@@ -60,12 +60,12 @@ class World:
         return open_s3(f"s3://{self.store.bucket}/{self.prefix}", access)
 
     @asynccontextmanager
-    async def link(self, feeds=lambda: ()):
+    async def link(self, feeds=()):
         """The link at work; stopped as a daemon stops."""
         files = LocalLocation(str(self.root), options=LocalOptions(trash=True, create_root=False))
         lake = self.open_lake()
         journal = Journal.open(self.state / "journal.sqlite")
-        parts = Parts(files, lake, journal, feeds(), SystemClock(), SystemRandom(), self.guard, self.brake, "here")
+        parts = Parts(files, lake, journal, feeds, SystemClock(), SystemRandom(), self.guard, self.brake, "here")
         link = Link(self.spec, parts)
         task = asyncio.ensure_future(link.run())
         try:
