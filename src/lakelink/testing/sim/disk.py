@@ -40,6 +40,7 @@ class Disk:
         self.device = device
         self._next_ino = _FIRST_INO
         self._serials = 0
+        self.zeros = True  # a power failure may leave a file its size and time, and zeros for bytes
         self.actor = ""  # who changes something now; "" = the program under test
         self.changes = 0  # that users see, so far
         self._free: list[int] = []
@@ -151,7 +152,7 @@ class Disk:
             inode.opens = inode.writers = inode.leases = 0
             inode.locks = {}
             if inode.serial in dirty:
-                inode.fall_back(choice.random(), choice.random())
+                inode.fall_back(choice.random(), choice.random(), zeros=self.zeros)
                 inode.keep()
         self._freed.clear()
         used = {inode.ino for inode in seen.values()}
