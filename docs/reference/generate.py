@@ -29,6 +29,21 @@ ADVICE = {
     "is what you want, pass what the hint names (`--max-delete`, `--allow-empty-source`).",
     "LL201": "Another run writes to the same target; the message names its process. Wait for it. If that process is gone, so is the lock: there is "
     "nothing to remove by hand.",
+    "LL210": "The root of the halts below; it is never shown itself.",
+    "LL211": "Is the file system mounted, the server up, the path spelled right? The link looks again every few seconds and goes on by itself; nothing "
+    "was concluded from what could not be seen.",
+    "LL212": "Most often the file system is not mounted, and the path shows the empty directory below it: mount it, and the link goes on. If the directory "
+    "was restored or replaced on purpose, resume the link with `--accept-root`: both sides are then merged anew, and nothing is deleted.",
+    "LL213": "Look whether the directory is empty on purpose. If it is, resume the link with `--allow-deletes`; if not, put the files back, and the link "
+    "goes on.",
+    "LL214": "Two links, or two daemons, want the same directory. Remove one of them. If the other link no longer exists anywhere, remove "
+    "`.lakelink/link.json` from the directory that the message names.",
+    "LL215": "Mount the file system for writing, or give the daemon's user the right to write; the link goes on by itself.",
+    "LL216": "Is the bucket spelled right, in this account, at this endpoint? When it is there again, the link goes on by itself. A bucket made anew is "
+    "empty: the brake (LL218) then keeps the local files until you decide.",
+    "LL217": "The credentials lack a right on the bucket, or are no longer valid. When they are right again, the link goes on by itself.",
+    "LL218": "Look at what would go: `lakelink status` and `lakelink link show`. If it is right, resume the link with `--allow-deletes`, which lets exactly "
+    "these deletes pass. If not, undo what removed the files on the other side. The share is set with `max_delete`.",
     "LL300": "The store or the file server did not answer within our patience (retries with growing pauses are behind us). `lakelink "
     "doctor` tells whether it is the name, the network or the server. What was done stays done: run it again.",
     "LL301": "The side answered and refused. For S3 the hint names the permission, such as `s3:PutObject`. Check the policy, and with `lakelink "
@@ -50,6 +65,8 @@ ADVICE = {
     "LL405": "The message carries the words of the operating system or the store. For a disk, look at the kernel's log.",
     "LL406": "The name cannot exist on the other side: rename it, or leave it out with `--exclude`. Nothing else is affected.",
     "LL407": "Pass `--delete` if the file should take the directory's place, or move the directory away.",
+    "LL408": "The user, or all users together, watch as many directories as the kernel allows. Raise the setting that the hint names (`sysctl -w`, and a "
+    "file in `/etc/sysctl.d` to keep it). Until then what is not watched is scanned at the scan interval: later, but nothing is missed.",
     "LL900": "A defect of lakelink. Nothing partial is visible at the target. Run it again with `--debug` and report what it prints.",
 }
 

@@ -8,6 +8,15 @@ port. Trouble with one path is a `lakelink.model.change.Problem`, a value, made 
     │   └── ConfigError       2    a setting is wrong; names the setting and where it came from
     ├── Refused               3    a safety rule says no; nothing was touched
     │   └── Busy              3    another run holds the target
+    ├── Halt                  3    a link stopped before it does harm; it goes on when the cause is gone
+    │   ├── RootGone          3    its directory is not there, or does not answer
+    │   ├── RootReplaced      3    another directory is in its place, or the file system is not mounted
+    │   ├── RootEmptied       3    everything is gone from its directory at once
+    │   ├── RootTaken         3    its directory belongs to another link
+    │   ├── RootReadOnly      3    its directory cannot be written to
+    │   ├── LakeGone          3    its bucket is not there
+    │   ├── LakeForbidden     3    its bucket may not be used
+    │   └── TooManyDeletes    3    more would be deleted than its brake allows
     ├── Unreachable           4    the other side does not answer; later it may
     │   └── Untrusted         4    its certificate is not trusted
     ├── NotPermitted          4    credentials are missing, expired beyond refresh, or lack the right
@@ -76,6 +85,62 @@ class Busy(Refused):
 
     code = "LL201"
     retry = Retry.LATER
+
+
+class Halt(LakelinkError):
+    """A link stopped before it could do harm. Nothing was deleted; it looks again by itself, and goes on when the cause is gone."""
+
+    code = "LL210"
+    exit_code = 3
+    retry = Retry.LATER
+
+
+class RootGone(Halt):
+    """The directory of a link is not there, cannot be opened, or does not answer: nothing is known about what it holds."""
+
+    code = "LL211"
+
+
+class RootReplaced(Halt):
+    """What is at the path of a link is not the directory that the link was made with: its file system is not mounted, or it was replaced."""
+
+    code = "LL212"
+
+
+class RootEmptied(Halt):
+    """The directory of a link is empty, and was not: everything in the lake would be deleted."""
+
+    code = "LL213"
+
+
+class RootTaken(Halt):
+    """The directory of a link carries the marker of another link, or lies inside the directory of one."""
+
+    code = "LL214"
+
+
+class RootReadOnly(Halt):
+    """The directory of a link cannot be written to."""
+
+    code = "LL215"
+
+
+class LakeGone(Halt):
+    """The bucket of a link is not there: nothing is known about what it held."""
+
+    code = "LL216"
+
+
+class LakeForbidden(Halt):
+    """The bucket of a link may not be used with the credentials there are."""
+
+    code = "LL217"
+
+
+class TooManyDeletes(Halt):
+    """More paths of a link would be deleted within a minute than its brake allows."""
+
+    code = "LL218"
 
 
 class Unreachable(LakelinkError):
@@ -177,6 +242,14 @@ class InTheWay(LakelinkError):
 
     code = "LL407"
     exit_code = 1
+
+
+class WatchLimit(LakelinkError):
+    """The kernel's limit of watches or of watching processes is reached: what is not watched is scanned at an interval, which is slower."""
+
+    code = "LL408"
+    exit_code = 1
+    retry = Retry.LATER
 
 
 class InternalError(LakelinkError):

@@ -69,10 +69,14 @@ def known_equal(one: Entry, other: Entry) -> bool | None:
 
 
 def same_posix(one: Entry, other: Entry) -> bool:
-    """Whether both carry the same metadata, as far as both know it. Access times do not count, nor a symlink's mode."""
+    """Whether both carry the same metadata, as far as both know it. Access times do not count, nor a symlink's mode, nor the time of a
+    directory: what happens inside it moves that.
+    """
     mine, theirs = one.posix, other.posix
     if mine is None or theirs is None:
         return True
-    if (mine.uid, mine.gid, mine.mtime_ns) != (theirs.uid, theirs.gid, theirs.mtime_ns):
+    if (mine.uid, mine.gid) != (theirs.uid, theirs.gid):
+        return False
+    if one.kind is not Kind.DIR and mine.mtime_ns != theirs.mtime_ns:
         return False
     return one.kind is Kind.SYMLINK or mine.mode == theirs.mode

@@ -36,8 +36,13 @@ _IMPORT = {
 }
 
 
-def decide(path: str, base: Agreed | None, files: Side, lake: Side, rule: Rule) -> Decision | None:
-    """What to do about one path; None = nothing. A pure function of its arguments: the same observations, the same answer."""
+def decide(
+    path: str, base: Agreed | None, files: Side, lake: Side, rule: Rule, *, same_bytes: bool | None = None
+) -> Decision | None:
+    """What to do about one path; None = nothing. A pure function of its arguments: the same observations, the same answer.
+
+    `same_bytes` is the answer to an earlier COMPARE of these very versions.
+    """
     mine = delta(base.files if base else None, files)
     theirs = delta(base.lake if base else None, lake)
     if isinstance(files, Unknown) or isinstance(lake, Unknown) or Delta.UNKNOWN in (mine, theirs):
@@ -53,10 +58,16 @@ def decide(path: str, base: Agreed | None, files: Side, lake: Side, rule: Rule) 
     if mine is Delta.SAME:
         carried = _EVENT[theirs] in rule.imports
         return Decision(path, _IMPORT[theirs] if carried else Verb.HOLD, files, lake, f"lake: {theirs.value}")
-    return _both(path, (mine, files), (theirs, lake), rule)
+    return _both(path, (mine, files), (theirs, lake), rule, same_bytes)
 
 
-def _both(path: str, mine: tuple[Delta, Entry | None], theirs: tuple[Delta, Entry | None], rule: Rule) -> Decision:
+def _both(
+    path: str,
+    mine: tuple[Delta, Entry | None],
+    theirs: tuple[Delta, Entry | None],
+    rule: Rule,
+    same_bytes: bool | None,
+) -> Decision:
     """Both sides moved since they were equal, and at least one still has something there."""
     files, lake = mine[1], theirs[1]
     if files is None:
@@ -65,6 +76,8 @@ def _both(path: str, mine: tuple[Delta, Entry | None], theirs: tuple[Delta, Entr
         return _one_deleted(path, mine[0], (files, lake), rule, deleted_by_files=False)
     # Something is there on both sides.
     equal = known_equal(files, lake)
+    if equal is None:
+        equal = same_bytes
     if equal and same_posix(files, lake):
         return Decision(path, Verb.ADOPT, files, lake, "both sides did the same")
     if mine[0] is Delta.METADATA and theirs[0] is Delta.METADATA:
@@ -128,8 +141,8 @@ def _conflict(path: str, files: Entry, lake: Entry, rule: Rule) -> Decision:
     may_export = bool(rule.exports & {Event.CHANGED, Event.NEW})
     if files.kind is Kind.DIR or lake.kind is Kind.DIR:
         # A directory cannot be a conflict copy as a whole: the other thing steps aside.
-        verb = Verb.KEEP_BOTH if files.kind is not Kind.DIR else Verb.STAND
-        return Decision(path, verb if may_import else Verb.STAND, files, lake, "a directory against something else")
+        verb, allowed = (Verb.MAKE_WAY, may_export) if files.kind is Kind.DIR else (Verb.KEEP_BOTH, may_import)
+        return Decision(path, verb if allowed else Verb.STAND, files, lake, "a directory against something else")
     rules = {
         ConflictRule.KEEP_BOTH: Verb.KEEP_BOTH,
         ConflictRule.FILES: Verb.TAKE_FILES,

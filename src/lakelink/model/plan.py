@@ -24,11 +24,12 @@ class Verb(Enum):
     KEEP_BOTH = "keep-both"  # conflict: files' bytes under a conflict name, then the lake's at the path
     TAKE_FILES = "take-files"  # conflict: the lake's version to the trash, then export
     TAKE_LAKE = "take-lake"  # conflict: files' version to the trash, then import
+    MAKE_WAY = "make-way"  # conflict: the lake's file becomes a conflict copy there, since a directory of the files side has its name
     STAND = "stand"  # conflict that the policies do not let us settle: both stay as they are, and it is listed
     WAIT = "wait"  # a side is unknown
 
 
-CONFLICTS = frozenset({Verb.KEEP_BOTH, Verb.TAKE_FILES, Verb.TAKE_LAKE, Verb.STAND})
+CONFLICTS = frozenset({Verb.KEEP_BOTH, Verb.TAKE_FILES, Verb.TAKE_LAKE, Verb.MAKE_WAY, Verb.STAND})
 
 
 @dataclass(frozen=True, slots=True)

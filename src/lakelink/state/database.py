@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from lakelink.errors import StorageError
 BUSY_TIMEOUT_S = 10.0
 
 
-def connect(path: Path, schema: str) -> sqlite3.Connection:
+def connect(path: Path, schema: str, *, synchronous: str = "NORMAL") -> sqlite3.Connection:
     """The database at `path`, brought up to the newest schema `NNNN_{schema}*.sql`; the file is 0600 and made when missing.
+
+    `synchronous` as SQLite means it: with NORMAL a power failure may take back the last commits, with FULL a commit is on stable storage.
 
     Raises:
         StorageError: the file cannot be opened, is damaged, or was written by a newer lakelink.
@@ -22,7 +25,7 @@ def connect(path: Path, schema: str) -> sqlite3.Connection:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA synchronous={synchronous}")
         _migrate(connection, schema)
     except (OSError, sqlite3.Error) as error:
         raise StorageError(
@@ -33,13 +36,38 @@ def connect(path: Path, schema: str) -> sqlite3.Connection:
 
 
 def _migrate(connection: sqlite3.Connection, schema: str) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    for number, script in _scripts(schema):
-        if number > version:
-            connection.executescript(f"BEGIN;\n{script}\nPRAGMA user_version={number};\nCOMMIT;")
-    newest = max(number for number, _ in _scripts(schema))
+    scripts = _scripts(schema)
+    if _version(connection) < scripts[-1][0]:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            done = _version(connection)  # another process may have been first
+            for number, script in scripts:
+                if number > done:
+                    for statement in _statements(script):
+                        connection.execute(statement)
+                    connection.execute(f"PRAGMA user_version={number}")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+    version, newest = _version(connection), scripts[-1][0]
     if version > newest:
         raise sqlite3.DatabaseError(f"it was written by a newer version (schema {version}, known {newest})")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _statements(script: str) -> Iterator[str]:
+    """One by one: `executescript` would commit what is open."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def _scripts(schema: str) -> list[tuple[int, str]]:

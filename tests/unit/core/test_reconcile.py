@@ -86,7 +86,7 @@ def test_nothing_is_done_that_the_policies_do_not_carry():
         if decision is None:
             continue
         if not rule.exports:
-            assert decision.verb not in TO_LAKE | {Verb.TAKE_FILES}
+            assert decision.verb not in TO_LAKE | {Verb.TAKE_FILES, Verb.MAKE_WAY}
         if not rule.imports:
             assert decision.verb not in TO_FILES | {Verb.TAKE_LAKE, Verb.KEEP_BOTH}
         if decision.verb is Verb.EXPORT_DELETE:
@@ -114,7 +114,7 @@ def settle(decision, base):
         return replace(one, version=Version(1, one.posix.mtime_ns, ino=7))
 
     match decision.verb:
-        case Verb.EXPORT | Verb.EXPORT_METADATA | Verb.TAKE_FILES:
+        case Verb.EXPORT | Verb.EXPORT_METADATA | Verb.TAKE_FILES | Verb.MAKE_WAY:
             lake = as_lake(files)
         case Verb.IMPORT | Verb.IMPORT_METADATA | Verb.TAKE_LAKE | Verb.KEEP_BOTH:
             files = as_files(lake)
@@ -170,7 +170,7 @@ TABLE = [
     (BASE, "edited", "edited otherwise", Verb.KEEP_BOTH),
     (BASE, "link", "same", Verb.EXPORT),
     (BASE, "edited", "directory", Verb.KEEP_BOTH),
-    (BASE, "directory", "edited", Verb.STAND),
+    (BASE, "directory", "edited", Verb.MAKE_WAY),
     (BASE, "directory", "directory", Verb.ADOPT),
     (BASE, "link", "link", Verb.ADOPT),
 ]
@@ -249,6 +249,7 @@ def test_a_plan_deletes_from_the_deepest_up_and_creates_from_the_top_down():
     assert plan.waiting == ["u"]
     nothing = reconcile({}, {"x": states("files")["edited"]}, {}, Rule(exports=frozenset()), ["x", "y"])
     assert [d.path for d in nothing.held] == ["x"]
-    standing = reconcile({"x": BASE}, {"x": directory["files"]}, {"x": states("lake")["edited"]}, Rule(), ["x"])
+    imports = Rule(exports=frozenset())
+    standing = reconcile({"x": BASE}, {"x": directory["files"]}, {"x": states("lake")["edited"]}, imports, ["x"])
     assert not standing.steps
     assert [d.path for d in standing.conflicts] == ["x"]

@@ -6,7 +6,7 @@
         old-INO-VINO-VSIZE-VMTIME-FLAG-TOKEN
                           one side of an exchange. INO: inode of the staged file (0 for a delete); V…: the version that was to be displaced;
                           FLAG: k = to be kept in the trash, d = to be dropped; numbers in hexadecimal, the time in nanoseconds modulo 2**64
-      trash/STAMP/path    what was displaced and kept, under its path; STAMP names the run
+      trash/STAMP/path    what was displaced and kept, under its path; STAMP: see `stamp`
 
 A name says enough for a later run to decide what a killed one could not: what is neither ours nor the version that was to go is an edit of
 someone else, and moves to the trash. tmp and trash go when they are empty. The top's own mtime stays as if `.lakelink` had never been.
@@ -15,7 +15,6 @@ someone else, and moves to the trash. tmp and trash go when they are empty. The 
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import errno
 import fcntl
 import os
@@ -28,6 +27,7 @@ from lakelink.errors import Busy, NotPermitted
 from lakelink.locations.local.directories import Directories
 from lakelink.locations.local.metadata import is_version
 from lakelink.locations.local.oserror import NOT_OFFERED
+from lakelink.locations.local.stamp import is_over, new_stamp
 from lakelink.model.entry import Version
 from lakelink.model.path import OWN_DIRECTORY, split
 from lakelink.ports.clock import Clock
@@ -57,8 +57,7 @@ class Area:
         self._top_fd = top_fd
         self._clock = clock
         self._random = random
-        moment = dt.datetime.fromtimestamp(clock.time_ns() / 1e9, dt.UTC)
-        self._stamp = f"{moment:%Y%m%dT%H%M%SZ}-{random.token()[:8]}"
+        self._stamp = (0, "")
         self._deadline = clock.monotonic() + LOCK_DEADLINE_S
         self.turn = (
             threading.Lock()
@@ -213,7 +212,7 @@ class Area:
 
     def keep(self, name: str, path: str) -> str:
         """Move what `name` holds to the trash of this run; returns where it is, relative to the top."""
-        run = f"trash/{self._stamp}"
+        run = f"trash/{self._run()}"
         with Directories(self._kernel, self.own_fd) as directories:
             run_fd = directories.make(run, 0o700)
             parent, last = split(path)
@@ -224,6 +223,14 @@ class Area:
                     return f"{OWN_DIRECTORY}/{run}/{parent + '/' if parent else ''}{candidate}"
             self._move(name, name, run_fd)
         return f"{OWN_DIRECTORY}/{run}/{name}"
+
+    def _run(self) -> str:
+        now_ns = self._clock.time_ns()
+        begun_ns, stamp = self._stamp
+        if is_over(begun_ns, now_ns):
+            stamp = new_stamp(now_ns, self._random.token())
+            self._stamp = now_ns, stamp
+        return stamp
 
     def _move(self, name: str, target: str, dir_fd: int) -> None:
         try:

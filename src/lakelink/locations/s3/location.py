@@ -38,7 +38,7 @@ from lakelink.locations.s3.download import S3Content, first_of
 from lakelink.locations.s3.keys import KeySpace, encode_query
 from lakelink.locations.s3.learning import learn_write
 from lakelink.locations.s3.listing import scan
-from lakelink.locations.s3.markers import marker_entry, put_marker
+from lakelink.locations.s3.markers import is_implicit, marker_entry, put_marker
 from lakelink.locations.s3.metadata import entry_of_headers
 from lakelink.locations.s3.multipart import abort_abandoned, put_large
 from lakelink.locations.s3.options import MAX_OBJECT_BYTES, SMALL_BYTES
@@ -182,7 +182,9 @@ class S3Location:
                 return await self._with_target(path, entry) if entry.kind is Kind.SYMLINK else entry
         marker = self.keys.marker(path)
         found = await head(self.client, marker) if marker else None
-        if found is not None:
+        # A prefix without a marker is a directory as long as there are keys below it, which only a listing tells: SeaweedFS goes on answering for
+        # one that has become empty.
+        if found is not None and not is_implicit(found.headers):
             return marker_entry(found.headers)
         query = f"list-type=2&max-keys=1&prefix={encode_query(marker)}"
         response = await self.client.call(self.client.request("ListObjectsV2", "GET", "", query=query), path)

@@ -1,0 +1,171 @@
+"""What becomes of conflicts: both sides changed, and no byte of either is lost, whatever the rule says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from lakelink.core.conflict_name import DIGEST_DIGITS, conflict_name
+from lakelink.engine.contents import open_content
+from lakelink.engine.digest import digest
+from lakelink.errors import LakelinkError, PreconditionFailed
+from lakelink.links.dirty import FILES, LAKE, Dirty
+from lakelink.links.effects import Answer, Effects, Step
+from lakelink.locations.base import Copy, Delete, Location, Write
+from lakelink.model.entry import Entry, Expect, Kind
+from lakelink.model.link import ConflictRule
+from lakelink.model.path import display
+from lakelink.model.plan import Verb
+from lakelink.ports.clock import Clock
+from lakelink.state.journal import Clash, Journal
+
+ALGORITHM: Final = "xxh3"
+_LONGEST_DIGEST: Final = 32
+_WORDS: Final = {Kind.FILE: "a file", Kind.DIR: "a directory", Kind.SYMLINK: "a link"}
+BY_RULE: Final = "by the rule"
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """Carries out conflict verbs, one path at a time. Each may be repeated: a conflict copy has the name of its content."""
+
+    files: Location
+    lake: Location
+    journal: Journal
+    dirty: Dirty
+    clock: Clock
+    effects: Effects
+    host: str
+    exports: bool  # conflict copies may go to the lake
+
+    async def run(self, step: Step, rule: ConflictRule) -> Answer:
+        """What both sides hold at the path afterwards, or why the conflict is still there.
+
+        Raises:
+            as `Effects`.
+        """
+        try:
+            match step.verb:
+                case Verb.KEEP_BOTH:
+                    return await self._keep_both(step, rule)
+                case Verb.MAKE_WAY:
+                    return await self._make_way(step, rule)
+                case Verb.TAKE_FILES:
+                    return await self._take_files(step, rule)
+                case _:
+                    return await self._take_lake(step, rule)
+        except PreconditionFailed as error:
+            return error
+
+    async def _keep_both(self, step: Step, rule: ConflictRule) -> Answer:
+        """The file's version becomes a conflict copy, then the lake's takes its place; what it displaces is in the trash as well."""
+        if step.files is None:
+            return PreconditionFailed(f"{step.path} is gone")
+        side, other = (self.lake, LAKE) if self.exports else (self.files, FILES)
+        copy = await self._copy(step.path, step.files, side)
+        if isinstance(copy, LakelinkError):
+            return copy
+        self.journal.note_clash(clash_of(step, rule, copy), self.clock.time_ns())
+        (answer,) = await self.effects.run(Verb.IMPORT, [step])
+        self.dirty.note(copy, other, self.clock.monotonic())
+        return answer
+
+    async def _copy(self, path: str, entry: Entry, side: Location) -> str | LakelinkError:
+        """Put the file's version beside its path, on that side. One that is there already with the same content is as good."""
+        hexdigest = (await digest(await open_content(path, self.files, entry), ALGORITHM)).hex()
+        for digits in (DIGEST_DIGITS, _LONGEST_DIGEST):
+            name = conflict_name(path, self.host, hexdigest, digits)
+            content = await open_content(path, self.files, entry)
+            (answer,) = await side.write([Write(name, entry.kind, content, entry.posix, Expect(None))])
+            if isinstance(answer, Entry):
+                return name
+            if not isinstance(answer, PreconditionFailed):
+                return answer
+            (there,) = await side.stat([name])
+            if isinstance(there, LakelinkError):
+                return there
+            if there is not None and there.kind is not Kind.DIR and there.size_bytes == entry.size_bytes:
+                found = await digest(await open_content(name, side, there), ALGORITHM)
+                if found.hex() == hexdigest:
+                    return name
+        return PreconditionFailed(
+            f"another file has the name of the conflict copy of {display(path)}", hint="Rename or remove that file."
+        )
+
+    async def _make_way(self, step: Step, rule: ConflictRule) -> Answer:
+        """The lake's file becomes a conflict copy there, since a directory has its name; then the directory is exported."""
+        lake = step.lake
+        if lake is None or lake.version is None:
+            return PreconditionFailed(f"{step.path} is gone")
+        hexdigest = (await digest(await open_content(step.path, self.lake, lake), ALGORITHM)).hex()
+        copy = conflict_name(step.path, self.host, hexdigest, DIGEST_DIGITS)
+        (answer,) = await self.lake.copy([Copy(step.path, lake.version, copy, Expect(None))])
+        if isinstance(answer, PreconditionFailed):
+            (there,) = await self.lake.stat([copy])
+            if isinstance(there, Entry) and there.size_bytes == lake.size_bytes:
+                found = (await digest(await open_content(copy, self.lake, there), ALGORITHM)).hex()
+                answer = there if found == hexdigest else answer
+        if isinstance(answer, LakelinkError):
+            return answer
+        self.journal.note_clash(clash_of(step, rule, copy), self.clock.time_ns())
+        (done,) = await self.effects.run(Verb.EXPORT, [step])
+        self.dirty.note(copy, LAKE, self.clock.monotonic())
+        return done
+
+    async def _take_files(self, step: Step, rule: ConflictRule) -> Answer:
+        """The lake's version is fetched into the trash of the root, then the file's takes its place."""
+        lake = step.lake
+        if lake is None:
+            return PreconditionFailed(f"{step.path} is gone")
+        if lake.kind is not Kind.DIR and (error := await self._to_trash(step.path, lake)) is not None:
+            return error
+        self.journal.note_clash(clash_of(step, rule, "", BY_RULE), self.clock.time_ns())
+        (answer,) = await self.effects.run(Verb.EXPORT, [step])
+        return answer
+
+    async def _to_trash(self, path: str, lake: Entry) -> LakelinkError | None:
+        """Nobody else has that name meanwhile, and nobody looks at it: it is there for a moment, whole, and then in the trash."""
+        content = await open_content(path, self.lake, lake)
+        name = conflict_name(path, "lake", (await digest(content, ALGORITHM)).hex(), _LONGEST_DIGEST)
+        claimed = self.dirty.claim(name, self.clock.monotonic())
+        try:
+            content = await open_content(path, self.lake, lake)
+            (there,) = await self.files.write([Write(name, lake.kind, content, lake.posix, Expect(None))])
+            if isinstance(there, PreconditionFailed):  # of an earlier attempt
+                (found,) = await self.files.stat([name])
+                there = found if found is not None else there
+            if isinstance(there, LakelinkError):
+                return there
+            await self.files.flush()
+            (error,) = await self.files.delete([Delete(name, there.kind, Expect(there.version))])
+            return error
+        finally:
+            if claimed is not None:
+                self.dirty.done(claimed)
+
+    async def _take_lake(self, step: Step, rule: ConflictRule) -> Answer:
+        """The lake's version takes the place of the file's, which goes to the trash."""
+        self.journal.note_clash(clash_of(step, rule, "", BY_RULE), self.clock.time_ns())
+        (answer,) = await self.effects.run(Verb.IMPORT, [step])
+        return answer
+
+
+def clash_of(step: Step, rule: ConflictRule, copy: str = "", resolution: str = "") -> Clash:
+    """The conflict as it is listed."""
+    return Clash(step.path, step.reason, _words(step.files), _words(step.lake), copy, rule.value, resolution=resolution)
+
+
+def _words(entry: Entry | None) -> str:
+    """What a side held, for people."""
+    if entry is None:
+        return "nothing"
+    if entry.kind is Kind.DIR:
+        return _WORDS[Kind.DIR]
+    time_ns = entry.posix.mtime_ns if entry.posix else (entry.version.time_ns if entry.version else 0)
+    try:
+        moment = datetime.fromtimestamp(time_ns / 1e9, UTC).isoformat(timespec="seconds")
+    except (OverflowError, ValueError, OSError):
+        moment = "no known time"
+    target = f" to {entry.target}" if entry.kind is Kind.SYMLINK else f" of {entry.size_bytes} bytes"
+    return f"{_WORDS.get(entry.kind, 'something')}{target}, {moment}"
