@@ -8,12 +8,12 @@ import sys
 import time
 from collections.abc import Sequence
 
-from lakelink.testing.sim import oneway
+from lakelink.testing.sim import bothways, oneway
 from lakelink.testing.sim.many import judged, verdicts
 from lakelink.testing.sim.shrink import Play, shrunk
 from lakelink.testing.sim.world import Told, Verdict
 
-STORIES: dict[str, Play] = {"oneway": oneway.play}
+STORIES: dict[str, Play] = {"links": bothways.play, "oneway": oneway.play}
 _EVERY_S = 10.0
 
 

@@ -48,6 +48,8 @@ class Disk:
         self._log: list[_Step] = []
         self._dirty: dict[int, Inode] = {}  # by serial number, since inode numbers are used again
         self.gone: Callable[[Inode], None] | None = None
+        self.named: list[Callable[[Sequence[Assignment]], None]] = []  # hear of each change of names
+        self.written: list[Callable[[Inode], None]] = []  # hear of each change of an inode, and of each end of writing
         self.top = Inode(ROOT_INO, device, stat.S_IFDIR | 0o755, now_ns())
         self.top.nlink = 1
         self.top.keep()
@@ -65,6 +67,11 @@ class Disk:
         inode.serial = self._serials
         self.soil(inode)
         return inode
+
+    def tell(self, inode: Inode) -> None:
+        """Somebody changed the inode through a call, or stopped writing to it."""
+        for hear in self.written:
+            hear(inode)
 
     def soil(self, inode: Inode) -> None:
         """The inode is not on the disk as it is now."""
@@ -104,6 +111,8 @@ class Disk:
             if not inode.nlink:
                 inode.orphaned_by = self.actor
             self.release(inode)
+        for hear in self.named:
+            hear(assignments)
 
     # Durability
     def sync_all(self) -> None:
