@@ -90,9 +90,8 @@ class _Links:
         faults = [fault for member in self._members for fault in self._judged(member)]
         if silent < _SILENT_ROUNDS:
             faults.append(f"still not at rest after {_LAST_ROUNDS} rounds")
-        faults += [
-            f"a conflict copy of a conflict copy: {key}" for key in world.store.objects.now if key.count(_CONFLICT) > 1
-        ]
+        names = {name for key in world.store.objects.now for name in key.split("/")}
+        faults += [f"a conflict copy of a conflict copy: {name}" for name in sorted(names) if name.count(_CONFLICT) > 1]
         for member in self._members:
             await member.stop()
         return faults + world.ledger.lost(world.tokens())

@@ -16,6 +16,7 @@ from lakelink.testing.clocks import SeededRandom
 from lakelink.testing.sim.feeds import FeedWeather, FilesEvents, LakeEvents, SimFeed
 from lakelink.testing.sim.inode import Inode
 from lakelink.testing.sim.kernel import SimKernel
+from lakelink.testing.sim.ledger import tokens_in
 from lakelink.testing.sim.machine import Machine
 from lakelink.testing.sim.people import People
 from lakelink.testing.sim.process import End
@@ -102,6 +103,8 @@ class Member:
             await process.live(self._serve)
         finally:
             self.link = None
+            if process.end is End.POWER:
+                self.mount()  # as a machine does that boots
             if process.end is not None or process.failed:
                 self.machine.crashed(process.end or End.KILL, self.people)
 
@@ -159,6 +162,7 @@ class Member:
     def _unmount(self, choice: random.Random) -> str:
         """What is mounted at the root goes, or comes back; without it the path leads to an empty directory of another file system."""
         disk = self.machine.disk
+        self.people.rest()  # what is in use is not unmounted
         above = disk.top.entries[b"srv"]
         if self._empty is not None:
             self.mount()
@@ -173,5 +177,8 @@ class Member:
     def mount(self) -> None:
         """The root is there again, if it was not."""
         if self._empty is not None:
+            self.people.rest()
+            hidden = (tokens_in(inode.data) for _, inode in self.machine.disk.tree(self._empty))
+            self._world.ledger.excuse(set().union(*hidden), "written below a mount point")
             self.machine.disk.top.entries[b"srv"].entries[b"files"] = self._top
             self._empty = None
