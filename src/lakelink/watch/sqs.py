@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -241,9 +241,9 @@ class SharedQueues:
     """Every queue of a process once per principal. Belongs to one event loop; close it with `aclose`."""
 
     def __init__(self) -> None:
-        self._queues: dict[tuple[str, str], SharedQueue] = {}
+        self._queues: dict[tuple[str, Hashable], SharedQueue] = {}
 
-    def get(self, queue: QueueName, principal: str, make: Callable[[], Queue]) -> SharedQueue:
+    def get(self, queue: QueueName, principal: Hashable, make: Callable[[], Queue]) -> SharedQueue:
         """The poller of this queue as this principal; made at the first call."""
         place = (queue.arn, principal)
         if place not in self._queues:

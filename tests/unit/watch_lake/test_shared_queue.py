@@ -7,10 +7,13 @@ from contextlib import asynccontextmanager
 import pytest
 
 from lakelink.errors import InternalError, NotPermitted, QueueMissing, Unreachable
+from lakelink.ports.crt_auth import CredentialSource
 from lakelink.watch.fanout import MAX_SHARES
 from lakelink.watch.feed import EVERYTHING
-from lakelink.watch.sqs import MAX_BURST, SharedQueue, SharedQueues
+from lakelink.watch.lake import LakeFeeds, QueueAccess
+from lakelink.watch.sqs import MAX_BURST, SharedQueue
 from lakelink.watch.sqs_api import Message, parse_queue
+from lakelink.watch.webhook import WebhookReceiver
 
 QUEUE = parse_queue("arn:aws:sqs:eu-central-1:123456789012:events")
 DAY_S = 24 * 3600
@@ -395,18 +398,33 @@ def test_queues_are_polled_once_however_many_links_use_them():
         clock = Clock()
         opened = []
 
-        def make():
+        def opener(_events, _access):
             opened.append(Queue(clock))
             return opened[-1]
 
-        queues = SharedQueues()
-        first = queues.get(QUEUE, "anna", make)
-        feed = first.subscribe("lake", "in")
-        assert queues.get(QUEUE, "anna", make) is first
-        assert queues.get(QUEUE, "bert", make) is not first
-        assert list(queues.health()) == [QUEUE.arn]
-        await queues.aclose()
+        feeds = LakeFeeds(opener=opener)
+        anna, bert = QueueAccess(credentials=CredentialSource(profile="anna")), QueueAccess()
+        url = "https://sqs.eu-central-1.amazonaws.com/123456789012/events"
+        one, two = (feeds.subscribe(where, anna, "lake", "in") for where in (QUEUE.arn, url))
+        assert one.health is two.health
+        assert feeds.subscribe(QUEUE.arn, bert, "lake", "in").health is not one.health
+        assert feeds.subscribe("", anna, "lake", "in") is None
+        assert list(feeds.health()) == [QUEUE.arn]
+        await feeds.aclose()
         assert [queue.closed for queue in opened] == [True, True]
-        assert [each async for each in feed.deliveries()] == []
+        assert [each async for each in one.deliveries()] == []
+
+    run(main)
+
+
+def test_without_a_queue_the_webhook_is_the_source_where_there_is_one():
+    async def main():
+        receiver = WebhookReceiver()
+        await receiver.start()
+        feeds = LakeFeeds(receiver)
+        feed = feeds.subscribe("", QueueAccess(), "lake", "in")
+        assert (feed.kind, list(feeds.health())) == ("webhook", ["webhook"])
+        await feeds.aclose()
+        assert receiver.url == ""
 
     run(main)
