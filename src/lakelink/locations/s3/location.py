@@ -170,6 +170,10 @@ class S3Location:
         """
         return await abort_abandoned(self.client, self.keys.prefix, older_than_s)
 
+    async def abort_uploads(self, paths: Sequence[str]) -> int:
+        """See `Uploader.abort_uploads`."""
+        return sum([await abort_abandoned(self.client, self.keys.key(path), 0.0, whole=True) for path in paths])
+
     async def _learn(self, needed: bool) -> None:
         if needed and self.store.conditions.write is None:
             await learn_write(self.client, self.store, self.keys)
