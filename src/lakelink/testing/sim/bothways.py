@@ -101,6 +101,8 @@ class _Links:
         if member.link is None:
             return [f"{name}: the link has ended"]
         lake, unclear = lake_view(self._world.store.objects.now, PREFIX)
+        # A conflict that stands is listed, with a hint, and waits for its user.
+        unclear |= {clash.path for clash in member.link.journal.conflicts() if not clash.copy}
         found = differences(files_view(member.people.files()), lake, unclear, posix=False)
         status = member.link.status()
         if status.reason:
