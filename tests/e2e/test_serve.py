@@ -256,3 +256,68 @@ def test_an_ordinary_user_runs_it_as_well(seaweed, s3_prefix):
 class AsNobody(Program):
     def command(self, *arguments):
         return ["runuser", "-u", "nobody", "--", *super().command(*arguments)]
+
+
+def test_tasks_are_carried_out_reported_and_listed(on_lake, tmp_path):
+    root = make_tree(tmp_path / "files", {"a": "a", "sub/b": "b"})
+    with serving(on_lake) as daemon:
+        assert on_lake("link", "add", "logs", root, on_lake.lake, "--list-interval", "1h", "-q").code == 0
+        daemon.available("logs")
+        wait_for(lambda: at_rest(daemon.status("logs")), "rest")
+        assert on_lake("put", "-", f"{on_lake.lake}/sub/new", stdin=b"from the lake\n").code == 0
+        assert on_lake("put", "-", f"{on_lake.lake}/other", stdin=b"not asked for\n").code == 0
+        ran = on_lake("link", "import", "logs", "sub", "--report", "done.jsonl", "--json")
+        assert ran.code == 0, ran.err
+        assert ran.json["state"] == "SUCCEEDED"
+        assert ran.json["succeeded"] == 1
+        assert (root / "sub" / "new").read_bytes() == b"from the lake\n"
+        assert not (root / "other").exists()
+        assert "sub/new" in (tmp_path / "done.jsonl").read_text(encoding="utf-8")
+        assert on_lake("link", "import", "logs", "--report", "done.jsonl").code == 2  # it replaces nothing
+
+        started = on_lake("link", "export", "logs", "--background", "--json").json
+        wait_for(
+            lambda: on_lake("link", "tasks", "logs", "--json").json["tasks"][0]["state"] == "SUCCEEDED", "the task"
+        )
+        listed = on_lake("link", "tasks", "logs", "--json").json["tasks"]
+        assert [task["kind"] for task in listed] == ["export", "import"]
+        assert on_lake("link", "cancel", "logs", started["id"]).code == 3  # it has ended
+        assert on_lake("link", "cancel", "logs", "task-0").code == 1
+        wait_for(lambda: "TaskSucceeded" in on_lake("link", "log", "logs").out, "the log to be written")
+    assert len(on_lake("link", "tasks", "logs", "--json").json["tasks"]) == 2  # known without a daemon as well
+
+
+def test_what_the_lake_removed_comes_back_out_of_the_trash(on_lake, tmp_path):
+    root = make_tree(tmp_path / "files", {"a": "precious\n", "b": "b"})
+    with serving(on_lake) as daemon:
+        assert on_lake("link", "add", "logs", root, on_lake.lake, "--list-interval", "1s", "-q").code == 0
+        daemon.available("logs")
+        wait_for(lambda: at_rest(daemon.status("logs")) and lake_names(on_lake) == {"a", "b"}, "rest")
+        assert on_lake("rm", f"{on_lake.lake}/a").code == 0
+        wait_for(lambda: not (root / "a").exists(), "the delete")
+        (item,) = on_lake("link", "trash", "list", "logs", "--json").json["items"]
+        assert (item["path"], item["size_bytes"]) == ("a", 9)
+        restored = on_lake("link", "trash", "restore", "logs", "a", "--json")
+        assert restored.code == 0, restored.err
+        assert (root / "a").read_text(encoding="utf-8") == "precious\n"
+        wait_for(lambda: lake_text(on_lake, "a") == "precious\n", "what came back to travel")
+        assert on_lake("rm", f"{on_lake.lake}/b").code == 0
+        wait_for(lambda: not (root / "b").exists(), "the delete")
+        assert on_lake("link", "trash", "empty", "logs", "--older-than", "1d", "--json").json["files"] == 0
+        assert on_lake("link", "trash", "empty", "logs", "--all", "--json").json["files"] == 1
+
+
+def test_a_conflict_is_listed(on_lake, tmp_path):
+    root = make_tree(tmp_path / "files", {"a": "mine\n"})
+    assert on_lake("put", "-", f"{on_lake.lake}/a", stdin=b"theirs\n").code == 0
+    with serving(on_lake) as daemon:
+        assert on_lake("link", "add", "logs", root, on_lake.lake, "-q").code == 0
+        daemon.available("logs")
+        wait_for(lambda: at_rest(daemon.status("logs")) and len(names(root)) == 3, "rest")  # .lakelink too
+        listed = on_lake("link", "conflicts", "logs", "--json")
+        assert listed.code == 1
+        (conflict,) = listed.json["conflicts"]
+        assert conflict["path"] == "a"
+        assert (root / "a").read_text(encoding="utf-8") == "theirs\n"
+        assert (root / conflict["copy"]).read_text(encoding="utf-8") == "mine\n"
+        assert daemon.status("logs")["conflicts"] == 1

@@ -11,12 +11,14 @@ from lakelink.api.answers import (
     Daemon,
     HeldPath,
     LinkDetail,
+    LogEntry,
     PathConflict,
     PathProblem,
     Reloaded,
     Removed,
     Settled,
     StatusReport,
+    TaskInfo,
 )
 from lakelink.daemon import journals
 from lakelink.daemon.admission import admit
@@ -60,6 +62,10 @@ class Handlers:
             calls.ListProblems: self._problems,
             calls.ListConflicts: self._conflicts,
             calls.ResolveConflict: self._resolve,
+            calls.ReadLog: self._log,
+            calls.StartTask: self._start_task,
+            calls.ListTasks: self._tasks,
+            calls.CancelTask: self._cancel_task,
         }
 
     async def __call__(self, asked: Asked) -> Any:
@@ -123,7 +129,10 @@ class Handlers:
         return (await self._supervisor.pause(call.link)).status()
 
     async def _resume(self, call: calls.ResumeLink, _asked: Asked) -> LinkStatus:
-        return (await self._supervisor.resume(call.link, allow_deletes=call.allow_deletes)).status()
+        keeper = await self._supervisor.resume(
+            call.link, allow_deletes=call.allow_deletes, accept_root=call.accept_root
+        )
+        return keeper.status()
 
     async def _reconcile(self, call: calls.ReconcileLink, asked: Asked) -> LinkStatus:
         keeper = self._keeper(call.link)
@@ -155,6 +164,22 @@ class Handlers:
         keeper = self._keeper(call.link)
         await _beating(asked, keeper.status, keeper.during(lambda link: link.resolve(call.conflict, call.keep)))
         return keeper.status()
+
+    async def _log(self, call: calls.ReadLog, _asked: Asked) -> list[LogEntry]:
+        return journals.events(self._supervisor.state_dir, self._keeper(call.link).spec, call.most)
+
+    async def _start_task(self, call: calls.StartTask, _asked: Asked) -> TaskInfo:
+        paths = [path.exact for path in call.paths]
+        return journals.task_info(call.link, self._keeper(call.link).link.tasks.submit(call.kind, paths, call.report))
+
+    async def _tasks(self, call: calls.ListTasks, _asked: Asked) -> list[TaskInfo]:
+        tasks = self._keeper(call.link).link.tasks
+        if call.task:
+            return [journals.task_info(call.link, tasks.get(call.task))]
+        return [journals.task_info(call.link, task) for task in tasks.newest(call.most)]
+
+    async def _cancel_task(self, call: calls.CancelTask, _asked: Asked) -> TaskInfo:
+        return journals.task_info(call.link, self._keeper(call.link).link.tasks.cancel(call.task))
 
     def _keeper(self, name: str) -> Keeper:
         return self._supervisor.keeper(name)

@@ -41,8 +41,9 @@ def update(
     Args:
         name: of the link.
     """
-    from lakelink.api.calls import ShowLink, UpdateLink
+    from lakelink.api.calls import UpdateLink
     from lakelink.cli.links.reach import either
+    from lakelink.cli.links.show import spec_of
     from lakelink.cli.links.told import spec_fields, spec_lines
     from lakelink.cli.result import print_json, print_lines
 
@@ -54,15 +55,12 @@ def update(
     def changed(spec: LinkSpec) -> LinkSpec:
         return options.apply(dataclasses.replace(spec, filters=()) if clear_filters else spec)
 
-    def look_alone(registry: Registry, _document: Document, _state_dir: Path) -> LinkDetail:
-        return _detail(registry.get(name))
-
     def alone(registry: Registry, _document: Document, _state_dir: Path) -> LinkDetail:
         from lakelink.daemon.supervisor import update_stored
 
         return _detail(update_stored(registry, changed(was), was))
 
-    was = either(ShowLink(link=name), look_alone, output.config).spec
+    was = spec_of(name, output.config)
     detail = either(UpdateLink(spec=changed(was), was=was), alone, output.config)
     if output.json:
         print_json(spec_fields(detail.spec))
@@ -73,6 +71,6 @@ def update(
 
 def _detail(spec: LinkSpec) -> LinkDetail:
     from lakelink.api.answers import LinkDetail
-    from lakelink.daemon.keeper import unopened
+    from lakelink.daemon.open_link import unopened
 
     return LinkDetail(spec, unopened(spec, activity=""))
