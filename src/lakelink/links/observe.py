@@ -61,7 +61,7 @@ class Observer:
         """
         base = self.journal.base([mark.path for mark in marks])
         looks = [Look(mark, base.get(mark.path)) for mark in marks]
-        for look, seen in zip(looks, await self.files.stat([mark.path for mark in marks]), strict=True):
+        for look, seen in zip(looks, await _stat(self.files, looks), strict=True):
             look.files = self._known(look, seen)
             look.excluded = self._is_excluded(look)
         far: list[Look] = []
@@ -82,13 +82,13 @@ class Observer:
         """Ask the store itself about these paths."""
         if not looks:
             return
-        for look, seen in zip(looks, await self.lake.stat([look.path for look in looks]), strict=True):
+        for look, seen in zip(looks, await _stat(self.lake, looks), strict=True):
             look.lake = self._known(look, seen)
             look.lake_seen = True
 
     async def look_again(self, looks: Sequence[Look]) -> None:
         """Both sides anew, without assuming anything."""
-        answers = await asyncio.gather(self.files.stat([look.path for look in looks]), self.ask_lake(looks))
+        answers = await asyncio.gather(_stat(self.files, looks), self.ask_lake(looks))
         for look, seen in zip(looks, answers[0], strict=True):
             look.files = self._known(look, seen)
 
@@ -111,6 +111,16 @@ class Observer:
         if look.mark.row is not None:
             kinds.add(look.mark.row.kind)
         return left_out(self.filters, look.path, directory=Kind.DIR in kinds)
+
+
+async def _stat(side: Location, looks: Sequence[Look]) -> list[Entry | LakelinkError | None]:
+    """What is at these paths; surely nothing where the side cannot even have the name."""
+    paths = [look.path for look in looks]
+    possible = [path for path in paths if side.name_problem(path, Kind.FILE) is None]
+    if len(possible) == len(paths):
+        return await side.stat(paths)
+    found = dict(zip(possible, await side.stat(possible), strict=True))
+    return [found.get(path) for path in paths]
 
 
 def left_out(filters: Filter, path: str, *, directory: bool) -> bool:

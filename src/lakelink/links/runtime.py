@@ -49,6 +49,7 @@ class Link:
         self._paused = spec.paused
         self._go = asyncio.Event()  # set: something that `_paused` or a halt waits for has happened
         self._requests: list[tuple[tuple[str, ...], asyncio.Future[None]]] = []
+        self._asked: list[tuple[tuple[str, ...], asyncio.Future[None]]] = []  # of these, the ones that are worked on
         self._subtrees: dict[tuple[str, str], None] = {}
         self._survey_wanted = asyncio.Event()
         self._surveying = False
@@ -78,7 +79,10 @@ class Link:
 
     async def run(self) -> None:
         """Keep both sides in step until cancelled. Trouble becomes state, and is tried again; a cancelled call leaves nothing half done."""
-        await together(self._sessions(), *(self._pump(feed) for feed in self.parts.feeds))
+        try:
+            await together(self._sessions(), *(self._pump(feed) for feed in self.parts.feeds))
+        finally:
+            self._refuse(Unreachable("the link has stopped", hint="Is the daemon running?"))
 
     def status(self) -> LinkStatus:
         """How the link stands, from memory."""
@@ -197,14 +201,20 @@ class Link:
         self._state = LinkState.MISCONFIGURED
         self._tally.errors[error.code] += 1
         self._now("halted")
-        for _, done in self._requests:
-            if not done.done():
-                done.set_exception(error)
-        self._requests.clear()
+        self._refuse(error)
         delay_s = HALT_BACKOFF.delay_s(self._halts, 0.5 + self.parts.random.uniform() / 2)
         self._halts += 1
         self._go.clear()
         await first(self._go.wait(), self.parts.clock.sleep(delay_s))
+
+    def _refuse(self, error: LakelinkError) -> None:
+        """Whoever waits for a survey is told why there is none."""
+        requests, self._requests = [*self._asked, *self._requests], []
+        self._asked = []
+        for _, done in requests:
+            if not done.done():
+                done.set_exception(error)
+                done.exception()  # seen: who asked may have gone
 
     def _is_well(self) -> None:
         """A survey went through and nothing that it found was refused: whatever halted the link is gone."""
@@ -258,14 +268,15 @@ class Link:
             if not self._survey_wanted.is_set() and next_s > now_s:
                 await first(self._survey_wanted.wait(), clock.sleep(next_s - now_s))
             self._survey_wanted.clear()
-            requests, self._requests = self._requests, []
-            for paths, done in requests:
+            self._asked, self._requests = self._requests, []
+            for paths, done in self._asked:
                 number = 0
                 for path in paths:
                     number = await self._survey((FILES, LAKE), path)
                 await self._drain(number)
                 if not done.done():
                     done.set_result(None)
+            self._asked = []
             while self._subtrees:
                 side, path = next(iter(self._subtrees))
                 del self._subtrees[side, path]
@@ -413,6 +424,7 @@ class Link:
         return not (
             self._surveying
             or self._requests
+            or self._asked
             or self._subtrees
             or len(self._dirty)
             or len(self._carrier.doomed)

@@ -2,6 +2,7 @@
 
 Where a directory was is what its watch is known by, and every rename of a directory is followed by a new walk over it: names are right again when
 the walk has ended, and one hint for the subtree then covers what was said under an old name meanwhile. After an overflow all begins anew.
+A directory that is mounted at two places below the root is known by one of its names only; a scan finds what changed at the other.
 """
 
 from __future__ import annotations

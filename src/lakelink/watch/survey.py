@@ -16,6 +16,7 @@ from lakelink.errors import NotPermitted, StorageError, WatchLimit, problem_of
 from lakelink.model.change import Problem
 from lakelink.model.path import OWN_DIRECTORY, ROOT, display, join
 from lakelink.ports.kernel import Kernel
+from lakelink.watch.feed import MAX_HINTS
 from lakelink.watch.gathering import Gathering
 from lakelink.watch.root import GONE, WatchedRoot
 
@@ -106,6 +107,7 @@ class Survey:
             return
         try:
             self._watch(fd, path)
+            self._blind.pop(path, None)
             self._list(fd, path, walk)
         except OSError as error:
             self._fail(path, error)
@@ -114,25 +116,29 @@ class Survey:
 
     def _list(self, fd: int, path: str, walk: _Walk) -> None:
         top = path in self.tops
-        files: list[tuple[str, bool]] = []
+        each = walk.announce is Announce.EACH
+        found: list[tuple[str, bool]] = []
         with os.scandir(
             fd
         ) as entries:  # not through the port: its entries need not know their type without a stat, and there are many
             for entry in entries:
                 if top and entry.name == OWN_DIRECTORY:
                     continue
-                below = join(path, entry.name)
-                if _is_directory(entry):
-                    walk.todo.append(below)
-                    files.append((below, True))
-                else:
-                    # Whether somebody has it open for writing is not known, and if it was closed already no event will say so.
-                    files.append((below, False))
-        if walk.announce is Announce.EACH:
-            self._gathering.note_files(files)
+                is_directory = _is_directory(entry)
+                if is_directory:
+                    walk.todo.append(join(path, entry.name))
+                if each:
+                    # Whether somebody has a file open for writing is not known, and if it was closed already no event will say so.
+                    found.append((join(path, entry.name), is_directory))
+                    if len(found) >= MAX_HINTS:
+                        self._gathering.note_files(found)
+                        found.clear()
+        if found:
+            self._gathering.note_files(found)
 
     def _fail(self, path: str, error: OSError) -> None:
         if error.errno in GONE:
+            self._blind.pop(path, None)
             return  # moved or deleted meanwhile, and the event of that is on its way; a root that is gone is noticed by its own check
         shown = display(path) or self._root.path
         found: WatchLimit | NotPermitted | StorageError
@@ -152,8 +158,7 @@ class Survey:
 
     def look_again(self) -> None:
         """What cannot be watched is announced as changed, and tried again: to be called at the interval of scans."""
-        blind, self._blind = self._blind, {}
-        for path in blind:
+        for path in self._blind:
             self.add(path, Announce.SUBTREE)
 
     def is_blind(self, path: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,10 @@ def place(request, tmp_path) -> Iterator[Place]:
         for entry in os.scandir(root):
             shutil.rmtree(entry) if entry.is_dir(follow_symlinks=False) else Path(entry).unlink()
         return
-    root = tmp_path / "root"
+    # In memory where possible: these tests make tens of thousands of files, and the disk is not what they are about.
+    memory = Path("/dev/shm")  # noqa: S108
+    base = Path(tempfile.mkdtemp(dir=memory)) if os.access(memory, os.W_OK) else tmp_path
+    root = base / "root"
     root.mkdir()
-    yield Place(root, request.param, tmp_path)
+    yield Place(root, request.param, base)
+    shutil.rmtree(base)

@@ -91,6 +91,26 @@ def test_a_renamed_file_says_where_it_was(place):
     asyncio.run(body())
 
 
+def test_events_that_come_one_by_one_are_paired_as_well(place, monkeypatch):
+    """The two halves of a rename in two reads, as at the end of a full buffer."""
+    monkeypatch.setattr("lakelink.watch.inotify.READ_BYTES", 16 + 256)
+    monkeypatch.setattr("lakelink.watch.fanotify.READ_BYTES", 512)
+    names = [f"{number:0200}" for number in range(20)]
+    for name in names:
+        (place.root / f"a{name}").touch()
+
+    async def body():
+        async with place.watched() as seen:
+            for name in names:
+                (place.root / f"a{name}").rename(place.root / f"b{name}")
+            await seen.all()
+            if place.pairs:
+                assert [seen.of(f"b{name}")[0].moved_from for name in names] == [f"a{name}" for name in names]
+            assert all(seen.of(f"a{name}") for name in names)
+
+    asyncio.run(body())
+
+
 def test_a_file_renamed_out_and_one_renamed_in_are_hinted(place):
     outside = place.outside / "outside"
     outside.mkdir()

@@ -181,15 +181,19 @@ def test_a_file_system_mounted_below_is_scanned_and_named_with_fanotify(tmp_path
     asyncio.run(body())
 
 
+def descriptors():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def test_closing_ends_the_deliveries_and_gives_everything_back(place):
     async def body():
-        before = len(list(Path("/proc/self/fd").iterdir()))
+        before = descriptors()
         async with place.watched() as seen:
             listening = [t for t in asyncio.all_tasks() if "listen" in str(t)]
             await seen.feed.aclose()
             await asyncio.wait_for(asyncio.gather(*listening), 30)
             await seen.feed.aclose()
         assert not [thread for thread in threading.enumerate() if thread.name == "lakelink-watch"]
-        assert len(list(Path("/proc/self/fd").iterdir())) <= before
+        assert descriptors() <= before
 
     asyncio.run(body())
