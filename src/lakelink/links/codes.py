@@ -29,7 +29,7 @@ from lakelink.model.path import file_problem, is_utf8
 
 def direction_of(verb: str) -> Direction | None:
     """Which way a verb of a link carries; None where it carries nothing, or the verb is not known."""
-    if verb.startswith("export") or verb == "take-files":
+    if verb.startswith("export") or verb in {"take-files", "make-way"}:
         return Direction.EXPORT
     if verb.startswith("import") or verb in {"take-lake", "keep-both"}:
         return Direction.IMPORT
@@ -38,7 +38,7 @@ def direction_of(verb: str) -> Direction | None:
 
 def log_code(verb: str, path: str, error: LakelinkError) -> str:
     """What an event log calls the failure of a verb at a path."""
-    direction = direction_of(verb) or _direction_of_name(path, error)
+    direction = direction_of(verb) or direction_of_name(path, error)
     if direction is Direction.IMPORT:
         return _import_code(error, deletes=verb == "import-delete")
     return error.code if direction is None else _export_code(path, error)
@@ -97,7 +97,7 @@ def _export_code(path: str, error: LakelinkError) -> str:
             return "S3ExportFileSizeTooLarge" if _is_too_large(error) else _busy_or_own(error, "S3ExportResourceBusy")
 
 
-def _direction_of_name(path: str, error: LakelinkError) -> Direction | None:
+def direction_of_name(path: str, error: LakelinkError) -> Direction | None:
     """A name that no file can have comes from the lake; any other that is refused comes from the files."""
     if not isinstance(error, NameUnsupported):
         return None

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from lakelink.errors import LakelinkError, StorageError
-from lakelink.links.codes import direction_of
+from lakelink.errors import LakelinkError, StorageError, all_errors
+from lakelink.links.codes import direction_of, direction_of_name
 from lakelink.links.report import Report
 from lakelink.model.linktask import LinkTask, TaskState
 from lakelink.ports.clock import Clock
+from lakelink.state.journal import Trouble
 
 MOST_FAILURES = 100_000
 """So many failed paths are remembered, to be struck out where a later attempt succeeds; those beyond stand as they came."""
@@ -35,9 +36,11 @@ class Surveyed(Protocol):
 class Execution:
     """A task from its start to its end."""
 
-    def __init__(self, task: LinkTask, clock: Clock) -> None:
+    def __init__(self, task: LinkTask, clock: Clock, standing: Callable[[int], Sequence[Trouble]]) -> None:
+        """`standing`: the journal's list of paths that cannot be carried, so many at most."""
         self._task = dataclasses.replace(task, state=TaskState.EXECUTING, started_ns=clock.time_ns())
         self._clock = clock
+        self._standing = standing
         self._report: Report | None = None
         self._survey: asyncio.Future[None] | None = None
         self._succeeded = 0
@@ -63,8 +66,8 @@ class Execution:
         if self._survey is not None:
             self._survey.cancel()
 
-    async def run(self, link: Surveyed) -> None:
-        """To its end, whatever that is; raises only when cancelled itself: then the task is to be begun anew."""
+    async def run(self, link: Surveyed) -> LinkTask:
+        """To its end, whatever that is: the task as it ended. Raises only when cancelled itself: then it is to be begun anew."""
         link.told.append(self._outcome)
         try:
             if self._task.report:
@@ -73,20 +76,30 @@ class Execution:
             await asyncio.wait([self._survey])
             if not self._survey.cancelled():
                 self._survey.result()
+                self._add_standing()
         except LakelinkError as error:
             self._message = error.message
         finally:
             link.told.remove(self._outcome)
             if self._survey is not None:
                 self._survey.cancel()
-        self._end()
+        return self._ended()
 
     def discard(self) -> None:
         """Leave nothing of an unfinished report behind. May be repeated."""
         if self._report is not None:
             self._report.discard()
 
-    def _end(self) -> None:
+    def _add_standing(self) -> None:
+        """What a survey knows without trying it again: names that the other side cannot have, what could not be read."""
+        kinds = {cls.code: cls for cls in all_errors()}
+        for trouble in self._standing(MOST_FAILURES):
+            problem = trouble.problem
+            error = kinds.get(problem.code, StorageError)(problem.message, hint=problem.hint)
+            if problem.path not in self._failures and direction_of_name(problem.path, error) in {None, self._task.kind}:
+                self._outcome(problem.path, "", error)
+
+    def _ended(self) -> LinkTask:
         for path, (verb, error) in self._failures.items():
             self._write(path, verb, error)
         try:
@@ -99,7 +112,7 @@ class Execution:
         else:
             bad = self._message or self._failed or self._failures
             state = TaskState.FAILED if bad else TaskState.SUCCEEDED
-        self._task = dataclasses.replace(self._task, state=state, ended_ns=self._clock.time_ns())
+        return dataclasses.replace(self.task, state=state, ended_ns=self._clock.time_ns())
 
     def _outcome(self, path: str, verb: str, error: LakelinkError | None) -> None:
         """An observer of the link. A path that is retried is told again: its last outcome counts."""

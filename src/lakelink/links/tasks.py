@@ -20,6 +20,7 @@ from lakelink.model.linkspec import Direction
 from lakelink.model.linktask import LinkTask, TaskState
 from lakelink.model.path import display, file_problem, is_own
 from lakelink.ports.clock import Clock
+from lakelink.state.journal import Journal
 from lakelink.state.task_table import TaskTable
 
 MOST_PATHS = 100
@@ -31,9 +32,11 @@ NOTED_EVERY_S = 5.0
 class Tasks:
     """The queue of a link. Used from the link's loop; `run` carries the tasks out."""
 
-    def __init__(self, link: Surveyed, table: TaskTable, clock: Clock, events: Events) -> None:
+    def __init__(self, link: Surveyed, journal: Journal, clock: Clock, events: Events) -> None:
+        """`journal`: the link's, where tasks are remembered."""
         self._link = link
-        self._table = table
+        self._journal = journal
+        self._table = TaskTable(journal.db)
         self._clock = clock
         self._events = events
         self._woken = asyncio.Event()
@@ -124,19 +127,19 @@ class Tasks:
                 await self._woken.wait()
 
     async def _execute(self, task: LinkTask) -> None:
-        execution = Execution(task, self._clock)
+        execution = Execution(task, self._clock, self._journal.problems)
         self._current = execution
         try:
             self._table.put(execution.task)
             noting = asyncio.ensure_future(self._note(execution))
             try:
-                await execution.run(self._link)
+                ended = await execution.run(self._link)
             finally:
                 noting.cancel()
                 await asyncio.gather(noting, return_exceptions=True)
-            self._table.put(execution.task)
+            self._table.put(ended)
             self._table.prune()
-            self._tell(execution.task)
+            self._tell(ended)
         finally:
             self._current = None
             execution.discard()

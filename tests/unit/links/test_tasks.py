@@ -30,11 +30,12 @@ from lakelink.links.codes import direction_of, log_code, report_code
 from lakelink.links.events import DROPPED, MOST_PER_WRITE, Events, shown
 from lakelink.links.report import FAILED, Report, check_report, csv_line, read_csv
 from lakelink.links.tasks import MOST_PATHS, MOST_WAITING, Tasks
+from lakelink.model.change import Problem
 from lakelink.model.linkspec import Direction
 from lakelink.model.linktask import LinkTask, TaskState
 from lakelink.model.plan import Verb
-from lakelink.state.database import connect
 from lakelink.state.event_log import KEPT, EventLog, Logged
+from lakelink.state.journal import Journal, Result, Trouble
 from lakelink.state.task_table import KEPT as KEPT_TASKS
 from lakelink.state.task_table import TaskTable
 from lakelink.testing.clocks import JumpingClock
@@ -66,7 +67,8 @@ class FakeLink:
 
 class Scene:
     def __init__(self, tmp_path):
-        self.db = connect(tmp_path / "journal.sqlite", "journal")
+        self.journal = Journal.open(tmp_path / "journal.sqlite")
+        self.db = self.journal.db
         self.link = FakeLink()
         self.log = EventLog(self.db)
         self.clock = JumpingClock()
@@ -75,7 +77,7 @@ class Scene:
     def renew(self):
         """As a new process."""
         self.events = Events(self.log, self.clock)
-        self.tasks = Tasks(self.link, TaskTable(self.db), self.clock, self.events)
+        self.tasks = Tasks(self.link, self.journal, self.clock, self.events)
 
     async def begun(self):
         async with asyncio.timeout(60):
@@ -131,6 +133,24 @@ def test_a_task_counts_what_was_carried_in_its_direction(scene):
     assert len(task.id) == len("task-") + 17
     assert scene.link.told == []
     assert TaskTable(scene.db).get(task.id) == task
+
+
+def test_paths_that_cannot_be_carried_at_all_fail_the_tasks_of_their_direction(scene):
+    def trouble(path, code):
+        return Result(path, trouble=Trouble(Problem(path, code, "no", "rename it"), 1, 0))
+
+    scene.journal.settle(
+        [trouble("caf\udce9", "LL406"), trouble("a//b", "LL406"), trouble("unread", "LL301"), trouble("odd", "LL?")], 1
+    )
+    scene.link.outcomes = [("unread", "export", Unreachable("away"))]
+
+    async def story():
+        exported = await scene.ended(scene.tasks.submit(EXPORT))
+        imported = await scene.ended(scene.tasks.submit(IMPORT, ["a"]))
+        return exported, imported
+
+    exported, imported = scene.run(story)
+    assert (exported.failed, imported.failed) == (3, 1)
 
 
 def test_a_task_without_failures_succeeded_and_everything_is_its_default(scene):
@@ -380,7 +400,7 @@ def test_no_cell_of_a_report_begins_like_a_formula(path):
 def test_every_verb_carries_in_one_direction_or_none(verb):
     carries = {
         Verb.ADOPT: None, Verb.FORGET: None, Verb.COMPARE: None, Verb.HOLD: None, Verb.STAND: None, Verb.WAIT: None,
-        Verb.KEEP_BOTH: IMPORT, Verb.TAKE_LAKE: IMPORT, Verb.TAKE_FILES: EXPORT,
+        Verb.KEEP_BOTH: IMPORT, Verb.TAKE_LAKE: IMPORT, Verb.TAKE_FILES: EXPORT, Verb.MAKE_WAY: EXPORT,
     }  # fmt: skip
     expected = carries.get(verb, IMPORT if verb.value.startswith("import") else EXPORT)
     assert direction_of(verb.value) is expected
