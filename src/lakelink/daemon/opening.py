@@ -35,7 +35,6 @@ from lakelink.ports.clock import Clock, SystemClock
 from lakelink.ports.random import SystemRandom
 from lakelink.state.event_log import EventLog
 from lakelink.state.journal import Journal
-from lakelink.state.task_table import TaskTable
 from lakelink.watch.choose import open_local_feed, this_machine
 from lakelink.watch.fanout import LakeFeed
 from lakelink.watch.mounts import file_system
@@ -56,7 +55,7 @@ class OpenedLink:
         self._parts = parts
         clock, db = link.parts.clock, link.journal.db
         self._events = Events(EventLog(db), clock, self._emit)
-        self.tasks = Tasks(link, TaskTable(db), clock, self._events)
+        self.tasks = Tasks(link, link.journal, clock, self._events)
         link.told.append(self._events.outcome)
 
     async def run(self) -> None:

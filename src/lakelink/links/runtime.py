@@ -8,6 +8,7 @@ from contextlib import suppress
 from math import inf
 
 from lakelink.core.backoff import Backoff
+from lakelink.core.delta import Delta, delta
 from lakelink.core.filters import Filter
 from lakelink.engine.supervise import together
 from lakelink.errors import LakelinkError, Unreachable, UsageError
@@ -27,6 +28,8 @@ from lakelink.watch.feed import Hint
 
 BATCHES_AT_ONCE = 4
 POLL_S = 0.02
+OPEN_PATIENCE = 10
+"""A file that is open is looked at after so many quiet times without a change: its close may never be told (a name that was linked, a lost event)."""
 DOOMED_PATIENCE_S = 3.0
 RETRY_LOOK_S = 1.0
 HALT_BACKOFF = Backoff(base_s=2.0, cap_s=60.0)
@@ -232,10 +235,29 @@ class Link:
             lasting = [(h.path, one.side, h.subtree) for h in delivery.hints if h.subtree or one.side == LAKE]
             if lasting:
                 self.journal.note_dirty(lasting, self.parts.clock.time_ns())
+            echoes = await self._echoes(one, delivery.hints)
             for hint in delivery.hints:
-                self._take_hint(one, hint)
+                if hint.path not in echoes:
+                    self._take_hint(one, hint)
             with suppress(LakelinkError):  # it is delivered again, which does no harm
                 await delivery.taken()
+
+    async def _echoes(self, one: SidedFeed, hints: Sequence[Hint]) -> set[str]:
+        """Of the files that are open as far as events tell, those that are as agreed: a name that was linked is never closed."""
+        paths = [hint.path for hint in hints if not (hint.settled or hint.subtree or hint.moved_from)]
+        agreed = self.journal.base(paths) if paths and one.side == FILES else {}
+        if not agreed:
+            return set()
+        try:
+            now = await self.parts.files.stat(list(agreed))
+        except LakelinkError:  # what is wrong with the root is told by those who need it
+            return set()
+        pairs = zip(agreed.items(), now, strict=True)
+        return {
+            path
+            for (path, base), seen in pairs
+            if not isinstance(seen, LakelinkError) and delta(base.files, seen) is Delta.SAME
+        }
 
     def _take_hint(self, one: SidedFeed, hint: Hint) -> None:
         if is_own(hint.path) or (self._filters and hint.path and left_out(self._filters, hint.path, directory=False)):
@@ -247,7 +269,8 @@ class Link:
             return
         clock = self.parts.clock
         now_s = clock.monotonic()
-        ready_s = 0.0 if hint.settled else (inf if one.feed.closes else now_s + self.spec.pace.quiet_s)
+        patience_s = self.spec.pace.quiet_s * (OPEN_PATIENCE if one.feed.closes else 1)
+        ready_s = 0.0 if hint.settled else now_s + patience_s
         mark = self._dirty.note(hint.path, one.side, now_s, ready_s=ready_s)
         mark.moved_from = hint.moved_from or mark.moved_from
         if hint.moved_from:
