@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 help:
 	@echo "make demo   sync a real tree to an embedded S3 server and back, and prove that both are equal"
 	@echo "make test   run the tests"
-	@echo "make check  lint, types, import contracts"
+	@echo "make check  lint, types, import contracts, branch coverage of model and core"
 	@echo "make bench  compare with peers (installs them into $(VENV))"
 
 $(STAMP): requirements.lock pyproject.toml
@@ -28,6 +28,8 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/coverage run --source=lakelink.model,lakelink.core -m pytest -q tests/unit/core tests/unit/model
+	$(BIN)/coverage report --fail-under=100 --skip-covered
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

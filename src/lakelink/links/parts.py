@@ -23,8 +23,12 @@ class Guard(Protocol):
         """It is.
 
         Raises:
-            Refused: it is not, or it cannot be told: nothing may be carried. The hint says what to do.
+            Halt: it is not, or it cannot be told: nothing may be carried. The hint says what to do.
         """
+        ...
+
+    def allow_empty(self) -> None:
+        """Let an emptied root count, until something is in it again."""
         ...
 
 
@@ -35,7 +39,7 @@ class Brake(Protocol):
         """So many paths may go.
 
         Raises:
-            Refused: that is too large a share; nothing was deleted.
+            Halt: that is too large a share; nothing was deleted.
         """
         ...
 
