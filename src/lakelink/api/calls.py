@@ -26,7 +26,7 @@ from lakelink.api.answers import (
     TaskInfo,
     WirePath,
 )
-from lakelink.model.linkspec import LinkSpec, LinkStatus
+from lakelink.model.linkspec import Direction, LinkSpec, LinkStatus
 
 VERSION = 1
 A = TypeVar("A")
@@ -110,11 +110,16 @@ class PauseLink(Call[LinkStatus], frozen=True, kw_only=True):
 
 
 class ResumeLink(Call[LinkStatus], frozen=True, kw_only=True):
-    """Go on after a pause or a halt. `allow_deletes` lets the deletes pass, once, that the brake has stopped."""
+    """Go on after a pause or a halt.
+
+    `allow_deletes` lets the deletes pass, once, that the brake has stopped. `accept_root` takes the directory that is there now for the link's
+    root: both sides are merged anew, and nothing is deleted.
+    """
 
     name = "link-resume"
     link: str
     allow_deletes: bool = False
+    accept_root: bool = False
 
 
 class ReconcileLink(Call[LinkStatus], frozen=True, kw_only=True):
@@ -184,14 +189,17 @@ class StartTask(Call[TaskInfo], frozen=True, kw_only=True):
 
     name = "link-task"
     link: str
-    kind: Literal["import", "export"]
+    kind: Direction
     paths: list[WirePath] = []
     report: str = ""
 
 
 class ListTasks(Call[list[TaskInfo]], frozen=True, kw_only=True):
+    """The newest tasks, or the one that is named."""
+
     name = "link-tasks"
     link: str
+    task: str = ""
     most: int = 100
 
 

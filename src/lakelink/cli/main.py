@@ -26,7 +26,7 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "sync": Command("lakelink.cli.sync:sync", "Trees", "Make TARGET hold what SOURCE holds."),
     "verify": Command("lakelink.cli.verify:verify", "Trees", "Compare two locations by content and metadata."),
-    "link": Command("lakelink.cli.link:app", "Links", "Keep a directory and an S3 prefix in step, both ways."),
+    "link": Command("lakelink.cli.link:build", "Links", "Keep a directory and an S3 prefix in step, both ways."),
     "serve": Command("lakelink.cli.serve:serve", "Links", "Carry the changes of all links, until stopped."),
     "status": Command("lakelink.cli.status:status", "Links", "Say how links stand."),
     "put": Command("lakelink.cli.objects:put", "Single objects", "Store one file, or standard input, as an object."),
@@ -101,6 +101,11 @@ def build(tokens: Sequence[str]) -> App:
     # The summary stands in for the command's own help where all are listed, so that listing them imports none of them.
     listing = not tokens or tokens[0] not in COMMANDS
     for name, command in COMMANDS.items():
+        if name == "link" and not listing:
+            from lakelink.cli import link
+
+            app.command(link.build(tokens[1:] if tokens[0] == name else ["add"], groups[command.group]))
+            continue
         app.command(command.path, name=name, group=groups[command.group], help=command.summary if listing else None)
     return app
 

@@ -49,7 +49,7 @@ def status(
         names: of links; all of them unless given.
     """
     if interval <= 0:
-        raise UsageError(f"--interval {interval} is not above zero")
+        raise UsageError(f"--interval {interval} is not above zero", hint="For example --interval 0.5.")
     if watch:
         return _watch(names, interval, output)
     from lakelink.api.calls import GetStatus

@@ -8,15 +8,20 @@ from typing import Any, TypeVar
 
 from lakelink.api import calls
 from lakelink.api.answers import (
+    Checked,
     Daemon,
+    Difference,
     HeldPath,
     LinkDetail,
+    LogEntry,
     PathConflict,
     PathProblem,
     Reloaded,
     Removed,
     Settled,
     StatusReport,
+    TaskInfo,
+    wire_path,
 )
 from lakelink.daemon import journals
 from lakelink.daemon.admission import admit
@@ -56,10 +61,15 @@ class Handlers:
             calls.ResumeLink: self._resume,
             calls.ReconcileLink: self._reconcile,
             calls.SettleLink: self._settle,
+            calls.CheckLink: self._check,
             calls.ListHeld: self._held,
             calls.ListProblems: self._problems,
             calls.ListConflicts: self._conflicts,
             calls.ResolveConflict: self._resolve,
+            calls.ReadLog: self._log,
+            calls.StartTask: self._start_task,
+            calls.ListTasks: self._tasks,
+            calls.CancelTask: self._cancel_task,
         }
 
     async def __call__(self, asked: Asked) -> Any:
@@ -123,7 +133,10 @@ class Handlers:
         return (await self._supervisor.pause(call.link)).status()
 
     async def _resume(self, call: calls.ResumeLink, _asked: Asked) -> LinkStatus:
-        return (await self._supervisor.resume(call.link, allow_deletes=call.allow_deletes)).status()
+        keeper = await self._supervisor.resume(
+            call.link, allow_deletes=call.allow_deletes, accept_root=call.accept_root
+        )
+        return keeper.status()
 
     async def _reconcile(self, call: calls.ReconcileLink, asked: Asked) -> LinkStatus:
         keeper = self._keeper(call.link)
@@ -141,6 +154,12 @@ class Handlers:
         settled = await _beating(asked, so_far, keeper.during(lambda link: link.settle(timeout_s)))
         return Settled(settled=settled, status=keeper.status())
 
+    async def _check(self, call: calls.CheckLink, asked: Asked) -> Checked:
+        keeper = self._keeper(call.link)
+        found = await _beating(asked, lambda: None, keeper.during(lambda link: link.check(repair=call.repair)))
+        named = [Difference(wire_path(each.path), each.side, each.what) for each in found.named]
+        return Checked(found.agreed, found.differences, named, repaired=call.repair and bool(found.differences))
+
     async def _held(self, call: calls.ListHeld, _asked: Asked) -> list[HeldPath]:
         return journals.held(self._supervisor.state_dir, self._keeper(call.link).spec, call.most)
 
@@ -155,6 +174,22 @@ class Handlers:
         keeper = self._keeper(call.link)
         await _beating(asked, keeper.status, keeper.during(lambda link: link.resolve(call.conflict, call.keep)))
         return keeper.status()
+
+    async def _log(self, call: calls.ReadLog, _asked: Asked) -> list[LogEntry]:
+        return journals.events(self._supervisor.state_dir, self._keeper(call.link).spec, call.most)
+
+    async def _start_task(self, call: calls.StartTask, _asked: Asked) -> TaskInfo:
+        paths = [path.exact for path in call.paths]
+        return journals.task_info(call.link, self._keeper(call.link).link.tasks.submit(call.kind, paths, call.report))
+
+    async def _tasks(self, call: calls.ListTasks, _asked: Asked) -> list[TaskInfo]:
+        tasks = self._keeper(call.link).link.tasks
+        if call.task:
+            return [journals.task_info(call.link, tasks.get(call.task))]
+        return [journals.task_info(call.link, task) for task in tasks.newest(call.most)]
+
+    async def _cancel_task(self, call: calls.CancelTask, _asked: Asked) -> TaskInfo:
+        return journals.task_info(call.link, self._keeper(call.link).link.tasks.cancel(call.task))
 
     def _keeper(self, name: str) -> Keeper:
         return self._supervisor.keeper(name)

@@ -8,10 +8,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
-from lakelink.api.answers import HeldPath, PathConflict, PathProblem, wire_path
-from lakelink.daemon.keeper import unopened
+from lakelink.api.answers import HeldPath, LogEntry, PathConflict, PathProblem, TaskInfo, wire_path
+from lakelink.daemon.open_link import unopened
 from lakelink.model.linkspec import LinkSpec, LinkState, LinkStatus
+from lakelink.model.linktask import LinkTask
+from lakelink.model.path import display
+from lakelink.state.event_log import EventLog
 from lakelink.state.journal import Journal
+from lakelink.state.task_table import TaskTable
 
 T = TypeVar("T")
 
@@ -94,6 +98,48 @@ def conflicts(state_dir: Path, spec: LinkSpec, most: int, *, resolved: bool) -> 
         ]
 
     return _read(state_dir, spec, look, [])
+
+
+def events(state_dir: Path, spec: LinkSpec, most: int) -> list[LogEntry]:
+    """The newest lines of the event log, the oldest of them first."""
+
+    def look(journal: Journal) -> list[LogEntry]:
+        return [
+            LogEntry(
+                seq=line.seq, time_ns=line.time_ns, code=line.code, path=wire_path(line.path), message=line.message
+            )
+            for line in EventLog(journal.db).newest(most)
+        ]
+
+    return _read(state_dir, spec, look, [])
+
+
+def tasks(state_dir: Path, spec: LinkSpec, most: int) -> list[TaskInfo]:
+    """The newest tasks, the newest first, as they were written down last."""
+
+    def look(journal: Journal) -> list[TaskInfo]:
+        return [task_info(spec.name, task) for task in TaskTable(journal.db).newest(most)]
+
+    return _read(state_dir, spec, look, [])
+
+
+def task_info(link: str, task: LinkTask) -> TaskInfo:
+    """A task for the wire."""
+    return TaskInfo(
+        id=task.id,
+        link=link,
+        kind=task.kind.value,
+        state=task.state.value,
+        paths=[wire_path(path) for path in task.paths],
+        report=display(task.report),
+        created_ns=task.created_ns,
+        started_ns=task.started_ns,
+        ended_ns=task.ended_ns,
+        total=task.total,
+        succeeded=task.succeeded,
+        failed=task.failed,
+        message=task.message,
+    )
 
 
 def _read(state_dir: Path, spec: LinkSpec, look: Callable[[Journal], T], nothing: T) -> T:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Literal, Protocol, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from lakelink.core.backoff import Backoff
+from lakelink.daemon.open_link import Opener, OpenLink, unopened
 from lakelink.daemon.supervise import outcome
 from lakelink.errors import Busy, InternalError, LakelinkError, Refused
 from lakelink.model.linkspec import LinkSpec, LinkState, LinkStatus
@@ -21,35 +22,6 @@ T = TypeVar("T")
 
 PAUSES = Backoff(base_s=1.0, cap_s=60.0)
 GOOD_AFTER_S = 120.0  # a link that ran for so long begins with short pauses again
-
-
-class OpenLink(Protocol):
-    """A link with both sides open: what the daemon asks of it."""
-
-    async def run(self) -> None:
-        """Keep both sides in step until cancelled. Effects under way at that moment are finished, or left to the next start."""
-        ...
-
-    def status(self) -> LinkStatus: ...
-
-    async def survey(self, paths: Sequence[str] = ()) -> None: ...
-
-    async def settle(self, timeout_s: float) -> bool: ...
-
-    def pause(self) -> None: ...
-
-    def resume(self, *, allow_deletes: bool = False) -> None: ...
-
-    def update(self, spec: LinkSpec) -> None: ...
-
-    async def resolve(self, conflict_id: int, keep: Literal["files", "lake", "both"]) -> None: ...
-
-    async def aclose(self) -> None:
-        """Close both sides and the journal. Idempotent."""
-        ...
-
-
-Opener = Callable[[LinkSpec], Awaitable[OpenLink]]
 
 
 class Keeper:
@@ -133,6 +105,11 @@ class Keeper:
             return self._link.status()
         return unopened(self.spec, self._trouble)
 
+    def note(self, code: str, message: str) -> None:
+        """A line in the link's event log, where that is open."""
+        if self._link is not None:
+            self._link.note(code, message)
+
     def deleting(self, now: bool) -> None:
         """It is being removed, and says so."""
         self._deleting = now
@@ -149,6 +126,19 @@ class Keeper:
         if self._link is not None:
             self._link.resume(allow_deletes=allow_deletes)
         self._wake.set()
+
+    async def accept_root(self, within_s: float) -> None:
+        """Take the directory that is there now for the link's root, and begin with a union of both sides.
+
+        Raises:
+            Busy: the link has not ended in time. Halt, StorageError: see `links.acceptance.accept_root`; the link goes on, and says what it sees.
+        """
+        if not await self.stop(within_s):
+            raise self._still_ending()
+        try:
+            await self._opener.accept_root(self.spec)
+        finally:
+            self.start()
 
     async def update(self, spec: LinkSpec, within_s: float) -> None:
         """Take other settings over. What both sides were opened with makes it open them again; the rest changes in flight."""
@@ -169,8 +159,11 @@ class Keeper:
             Busy: it has not ended in time; it is opened again when it is resumed or the daemon is started again.
         """
         if not await self.stop(within_s):
-            raise Busy(f"link {self.spec.name} is still ending", hint="Restart the daemon if it stays like this.")
+            raise self._still_ending()
         self.start()
+
+    def _still_ending(self) -> Busy:
+        return Busy(f"link {self.spec.name} is still ending", hint="Restart the daemon if it stays like this.")
 
     async def _keep(self) -> None:
         attempt = 0
@@ -217,22 +210,3 @@ class Keeper:
         finally:
             for wait in waits:
                 wait.cancel()
-
-
-def unopened(spec: LinkSpec, trouble: LakelinkError | None = None, activity: str = "opening") -> LinkStatus:
-    """The status of a link that is not open: waiting for its first try, or in trouble."""
-    state = LinkState.CREATING
-    if trouble is not None:
-        state = LinkState.FAILED if isinstance(trouble, InternalError) else LinkState.MISCONFIGURED
-    return LinkStatus(
-        name=spec.name,
-        ident=spec.ident,
-        files=spec.files,
-        lake=spec.lake,
-        state=state,
-        paused=spec.paused,
-        declared=spec.declared,
-        reason=trouble.message if trouble else "",
-        hint=trouble.hint if trouble else "",
-        activity="waiting to try again" if trouble else activity,
-    )

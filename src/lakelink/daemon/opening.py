@@ -6,32 +6,39 @@ import dataclasses
 import logging
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Literal
 
 from lakelink.config.document import Document
 from lakelink.core.brake import Brake
 from lakelink.daemon.journals import journal_path
-from lakelink.daemon.lake_feeds import LakeFeeds
+from lakelink.daemon.lake_feeds import subscribe
 from lakelink.engine.supervise import together
-from lakelink.errors import LakelinkError, Unsupported
+from lakelink.errors import LakelinkError
+from lakelink.links.acceptance import accept_root
+from lakelink.links.check import CheckResult
+from lakelink.links.events import Events
 from lakelink.links.identity import RootGuard
 from lakelink.links.parts import Parts, SidedFeed
 from lakelink.links.retention import tend
 from lakelink.links.runtime import Link
+from lakelink.links.tasks import Tasks
 from lakelink.locations.local.location import LocalLocation
 from lakelink.locations.local.options import LocalOptions
 from lakelink.locations.resolve import OpenOptions, local_path, open_location, parse_location
 from lakelink.model.linkspec import LinkSpec, LinkStatus
+from lakelink.model.path import display
 from lakelink.model.units import format_duration
 from lakelink.obs import log
 from lakelink.obs.log import Event
-from lakelink.ports.clock import SystemClock
+from lakelink.ports.clock import Clock, SystemClock
 from lakelink.ports.random import SystemRandom
+from lakelink.state.event_log import EventLog
 from lakelink.state.journal import Journal
 from lakelink.watch.choose import open_local_feed, this_machine
 from lakelink.watch.fanout import LakeFeed
+from lakelink.watch.lake import LakeFeeds
 from lakelink.watch.mounts import file_system
 
 
@@ -48,11 +55,19 @@ class OpenedLink:
         self._brake = brake
         self._why = tuple(why)
         self._parts = parts
+        clock, db = link.parts.clock, link.journal.db
+        self._events = Events(EventLog(db), clock, self._emit)
+        self.tasks = Tasks(link, link.journal, clock, self._events)
+        link.told.append(self._events.outcome)
 
     async def run(self) -> None:
-        """See `OpenLink.run`. The trash is kept within its bounds meanwhile."""
+        """See `OpenLink.run`. Tasks are carried out, the trash is kept within its bounds, and the event log is written meanwhile."""
         trash = tend(self._root, lambda: self._link.spec.safety, self._link.parts.clock, self._trash_trouble)
-        await together(self._link.run(), trash)
+        await together(self._link.run(), self.tasks.run(), trash, self._events.run())
+
+    def note(self, code: str, message: str) -> None:
+        """A line in the link's event log."""
+        self._events.note(code, message)
 
     def status(self) -> LinkStatus:
         """How it stands, from memory."""
@@ -69,8 +84,6 @@ class OpenedLink:
         self._link.pause()
 
     def resume(self, *, allow_deletes: bool = False) -> None:
-        if allow_deletes:
-            self._guard.allow_empty()  # an emptied root is a brake as well
         self._link.resume(allow_deletes=allow_deletes)
 
     def update(self, spec: LinkSpec) -> None:
@@ -79,11 +92,20 @@ class OpenedLink:
         self._link.update(spec)
 
     async def resolve(self, conflict_id: int, keep: Literal["files", "lake", "both"]) -> None:
-        raise Unsupported(f"conflict {conflict_id} cannot be resolved by command yet ({keep})")
+        await self._link.resolve(conflict_id, keep)
+
+    async def check(self, *, repair: bool) -> CheckResult:
+        return await self._link.check(repair=repair)
 
     async def aclose(self) -> None:
         """Close everything. Idempotent."""
         await self._parts.aclose()
+
+    def _emit(self, level: int, code: str, path: str, message: str) -> None:
+        fields: dict[log.Field, log.Value] = {"link": self._link.spec.name, "code": code, "message": message}
+        if path:
+            fields["path"] = display(path)
+        log.emit(level, Event.LINK_EVENT, fields)
 
     def _trash_trouble(self, error: LakelinkError) -> None:
         fields: dict[log.Field, log.Value] = {
@@ -110,6 +132,12 @@ class LinkOpener:
         async with AsyncExitStack() as stack:
             return await self._open(spec, self._document(), stack)
 
+    async def accept_root(self, spec: LinkSpec) -> None:
+        """See `links.acceptance.accept_root`. The link is not open."""
+        root = local_path(parse_location(spec.files, self._document()))
+        with closing(Journal.open(journal_path(self._state_dir, spec))) as journal:
+            await accept_root(_guard(root, spec, journal, Brake(spec.safety), SystemClock()), journal.db)
+
     async def _open(self, spec: LinkSpec, document: Document, stack: AsyncExitStack) -> OpenedLink:
         root = local_path(parse_location(spec.files, document))
         journal = Journal.open(journal_path(self._state_dir, spec))
@@ -120,16 +148,8 @@ class LinkOpener:
         stack.push_async_callback(files.aclose)
         lake = await open_location(parse_location(spec.lake, document), _travelling(spec))
         stack.push_async_callback(lake.aclose)
-        machine = this_machine()
-        guard = RootGuard(
-            root,
-            spec,
-            journal,
-            agreed=lambda: journal.agreed,
-            identify=lambda path: file_system(machine.kernel, machine.notify, path).identity,
-        )
-        brake = Brake(spec.safety)
-        clock, random = SystemClock(), SystemRandom()
+        brake, clock, random = Brake(spec.safety), SystemClock(), SystemRandom()
+        guard = _guard(root, spec, journal, brake, clock)
         parts = Parts(files, lake, journal, feeds, clock, random, guard, brake, socket.gethostname())
         return OpenedLink(Link(spec, parts), root, guard, brake, why, stack.pop_all())
 
@@ -140,11 +160,20 @@ class LinkOpener:
         stack.push_async_callback(chosen.feed.aclose)
         feeds = [SidedFeed("files", chosen.feed)]
         why = [f"here: {' '.join(filter(None, (chosen.why, chosen.caveat)))}"]
-        pushed = self._lake_feeds.subscribe(spec, document)
+        pushed = subscribe(self._lake_feeds, spec, document)
         if pushed is not None:
             stack.push_async_callback(pushed.aclose)
             feeds.append(SidedFeed("lake", pushed))
         return feeds, [*why, _of_lake(spec, pushed)]
+
+
+def _guard(root: str, spec: LinkSpec, journal: Journal, brake: Brake, clock: Clock) -> RootGuard:
+    machine = this_machine()
+
+    def identify(path: str) -> str:
+        return file_system(machine.kernel, machine.notify, path).identity
+
+    return RootGuard(root, spec, journal, agreed=lambda: journal.agreed, brake=brake, clock=clock, identify=identify)
 
 
 def _of_lake(spec: LinkSpec, pushed: LakeFeed | None) -> str:

@@ -12,7 +12,8 @@ from lakelink.api.answers import Removed
 from lakelink.config.document import Document
 from lakelink.config.locations import read_locations
 from lakelink.daemon.journals import link_directory
-from lakelink.daemon.keeper import Keeper, Opener, OpenLink
+from lakelink.daemon.keeper import Keeper
+from lakelink.daemon.open_link import Opener, OpenLink
 from lakelink.daemon.removal import forget, kept, release, remove_files
 from lakelink.daemon.supervise import outcome
 from lakelink.errors import Busy, LakelinkError, Refused
@@ -109,7 +110,7 @@ class Supervisor:
             keeper.pause()
             return keeper
 
-    async def resume(self, name: str, *, allow_deletes: bool) -> Keeper:
+    async def resume(self, name: str, *, allow_deletes: bool, accept_root: bool = False) -> Keeper:
         """Let a link go on.
 
         Raises:
@@ -119,6 +120,8 @@ class Supervisor:
             keeper = self.keeper(name)
             spec = self.registry.update(dataclasses.replace(self.registry.get(name), paused=False))
             keeper.spec = spec
+            if accept_root:
+                await keeper.accept_root(STOP_LINK_WITHIN_S)
             keeper.resume(allow_deletes=allow_deletes)
             return keeper
 
@@ -189,15 +192,27 @@ class Supervisor:
             if status.reason:
                 fields |= {"message": status.reason, "hint": status.hint}
             log.emit(logging.WARNING if bad else logging.INFO, Event.LINK_CHANGED, fields)
+            self._keepers[status.name].note(f"Link{status.state.title()}", status.reason)
 
     def _take_up(self, spec: LinkSpec) -> None:
-        keeper = self._keepers[spec.name] = Keeper(spec, self._open)
+        keeper = self._keepers[spec.name] = Keeper(spec, _Verified(self.registry, self._opener))
         keeper.start()
 
-    async def _open(self, spec: LinkSpec) -> OpenLink:
-        # The lake may be another one since the settings or the environment changed: then its base would be of somewhere else.
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Verified:
+    """An opener that looks first whether the link's lake is still the one that it was made with: else its base would be of somewhere else."""
+
+    registry: Registry
+    opener: Opener
+
+    async def __call__(self, spec: LinkSpec) -> OpenLink:
         self.registry.verify(spec.name)
-        return await self._opener(spec)
+        return await self.opener(spec)
+
+    async def accept_root(self, spec: LinkSpec) -> None:
+        self.registry.verify(spec.name)
+        await self.opener.accept_root(spec)
 
 
 def update_stored(registry: Registry, spec: LinkSpec, was: LinkSpec) -> LinkSpec:

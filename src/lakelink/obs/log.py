@@ -41,6 +41,7 @@ class Event(StrEnum):
     LINK_STARTED = "link.started"
     LINK_FAILED = "link.failed"
     LINK_CHANGED = "link.changed"  # its state, and why
+    LINK_EVENT = "link.event"  # a line of its event log
     LINK_LEFT = "link.left"  # it did not stop in time
     TRASH_KEPT = "trash.kept"  # it could not be kept within its bounds
     DEFECT = "defect.met"

@@ -66,6 +66,9 @@ class FakeLink:
     async def resolve(self, conflict_id, keep):
         self.told.append(("resolve", conflict_id, keep))
 
+    def note(self, code, message):
+        self.told.append((code, message))
+
     async def aclose(self):
         self.closed = True
 
@@ -75,9 +78,13 @@ class FakeWorld:
 
     def __init__(self) -> None:
         self.opened: list[FakeLink] = []
+        self.accepted: list[str] = []
         self.trouble: dict[str, Exception] = {}
 
-    async def open(self, spec: LinkSpec) -> FakeLink:
+    async def accept_root(self, spec: LinkSpec) -> None:
+        self.accepted.append(spec.name)
+
+    async def __call__(self, spec: LinkSpec) -> FakeLink:
         if spec.name in self.trouble:
             raise self.trouble[spec.name]
         link = FakeLink(spec)

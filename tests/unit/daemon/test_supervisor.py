@@ -55,7 +55,7 @@ async def test_links_of_the_registry_are_taken_up(tmp_path, world):
     registry = Registry(state(tmp_path))
     registry.add(spec(tmp_path))
     registry.close()
-    supervisor = Supervisor(state(tmp_path), Document(), world.open)
+    supervisor = Supervisor(state(tmp_path), Document(), world)
     supervisor.start()
     await until(lambda: status(supervisor, "logs").state is LinkState.AVAILABLE)
     await supervisor.stop(10)
@@ -65,7 +65,7 @@ async def test_links_of_the_registry_are_taken_up(tmp_path, world):
 @asynchronous
 async def test_a_link_that_cannot_be_opened_says_why_and_is_tried_again_alone(tmp_path, world):
     world.trouble["logs"] = Unreachable("the store is away", hint="Wait.")
-    supervisor = Supervisor(state(tmp_path), Document(), world.open)
+    supervisor = Supervisor(state(tmp_path), Document(), world)
     supervisor.start()
     await supervisor.add(spec(tmp_path))
     await supervisor.add(spec(tmp_path, "other"))
@@ -84,7 +84,7 @@ async def test_a_link_that_cannot_be_opened_says_why_and_is_tried_again_alone(tm
 @asynchronous
 async def test_a_defect_in_one_link_is_failed_closed_and_started_again(tmp_path, world, monkeypatch):
     monkeypatch.setattr(keeping, "PAUSES", dataclasses.replace(keeping.PAUSES, base_s=60, cap_s=60))
-    supervisor = Supervisor(state(tmp_path), Document(), world.open)
+    supervisor = Supervisor(state(tmp_path), Document(), world)
     supervisor.start()
     await supervisor.add(spec(tmp_path))
     await until(lambda: world.opened)
@@ -99,7 +99,7 @@ async def test_a_defect_in_one_link_is_failed_closed_and_started_again(tmp_path,
 
 @asynchronous
 async def test_pausing_and_resuming_are_remembered(tmp_path, world):
-    supervisor = Supervisor(state(tmp_path), Document(), world.open)
+    supervisor = Supervisor(state(tmp_path), Document(), world)
     supervisor.start()
     await supervisor.add(spec(tmp_path))
     await until(lambda: world.opened)
@@ -107,7 +107,7 @@ async def test_pausing_and_resuming_are_remembered(tmp_path, world):
     assert world.newest("logs").paused
     await supervisor.stop(10)
 
-    again = Supervisor(state(tmp_path), Document(), world.open)
+    again = Supervisor(state(tmp_path), Document(), world)
     again.start()
     await until(lambda: len(world.opened) == 2)
     await until(lambda: world.newest("logs").paused)
@@ -119,7 +119,7 @@ async def test_pausing_and_resuming_are_remembered(tmp_path, world):
 
 @asynchronous
 async def test_an_update_is_taken_over_in_flight_unless_the_sides_were_opened_with_it(tmp_path, world):
-    supervisor = Supervisor(state(tmp_path), Document(), world.open)
+    supervisor = Supervisor(state(tmp_path), Document(), world)
     supervisor.start()
     made = await supervisor.add(spec(tmp_path))
     await until(lambda: world.opened)
@@ -137,7 +137,7 @@ async def test_an_update_is_taken_over_in_flight_unless_the_sides_were_opened_wi
 
 @asynchronous
 async def test_a_link_is_let_go_with_its_journal(tmp_path, world):
-    supervisor = Supervisor(state(tmp_path), Document(), world.open)
+    supervisor = Supervisor(state(tmp_path), Document(), world)
     supervisor.start()
     made = await supervisor.add(spec(tmp_path))
     directory = link_directory(state(tmp_path), made.ident)
@@ -153,7 +153,7 @@ async def test_a_link_is_let_go_with_its_journal(tmp_path, world):
 @asynchronous
 async def test_a_link_that_does_not_end_is_not_forgotten_and_never_runs_twice(tmp_path, world, monkeypatch):
     monkeypatch.setattr(supervising, "STOP_LINK_WITHIN_S", 0.02)
-    supervisor = Supervisor(state(tmp_path), Document(), world.open)
+    supervisor = Supervisor(state(tmp_path), Document(), world)
     supervisor.start()
     made = await supervisor.add(spec(tmp_path))
     await until(lambda: world.opened)
@@ -173,7 +173,7 @@ async def test_a_reload_adds_updates_and_pauses(tmp_path, world):
     (tmp_path / "b").mkdir()
     one = f'[links.a]\nfiles="{tmp_path}/a"\nlake="memory:a"\n'
     two = f'[links.b]\nfiles="{tmp_path}/b"\nlake="memory:b"\n'
-    supervisor = Supervisor(state(tmp_path), settings(tmp_path, one), world.open)
+    supervisor = Supervisor(state(tmp_path), settings(tmp_path, one), world)
     assert supervisor.start() == ["link a is added"]
     told = await supervisor.reload(settings(tmp_path, one + 'exclude=["*.tmp"]\n' + two))
     assert told == ["link b is added", "link a is updated"]
@@ -188,7 +188,7 @@ async def test_a_reload_adds_updates_and_pauses(tmp_path, world):
 async def test_wrong_settings_change_nothing(tmp_path, world):
     (tmp_path / "a").mkdir()
     good = f'[links.a]\nfiles="{tmp_path}/a"\nlake="memory:a"\n'
-    supervisor = Supervisor(state(tmp_path), settings(tmp_path, good), world.open)
+    supervisor = Supervisor(state(tmp_path), settings(tmp_path, good), world)
     supervisor.start()
     for bad in (good + "exlude=[]\n", good.replace("memory:a", "memory:z"), '[locations.x]\nurl="s3://b"\nfoo=1\n'):
         with pytest.raises(ConfigError):
@@ -203,7 +203,7 @@ async def test_a_location_that_is_reached_otherwise_now_opens_its_links_again(tm
     (tmp_path / "a").mkdir()
     link = f'[links.a]\nfiles="{tmp_path}/a"\nlake="x:a"\n'
     place = '[locations.x]\nurl="s3://b"\nendpoint="http://127.0.0.1:1"\n'
-    supervisor = Supervisor(state(tmp_path), settings(tmp_path, link + place), world.open)
+    supervisor = Supervisor(state(tmp_path), settings(tmp_path, link + place), world)
     supervisor.start()
     await until(lambda: len(world.opened) == 1)
     told = await supervisor.reload(settings(tmp_path, link + place + 'profile="ops"\n'))
@@ -215,7 +215,7 @@ async def test_a_location_that_is_reached_otherwise_now_opens_its_links_again(tm
 @asynchronous
 async def test_changes_of_state_are_logged_once(tmp_path, world, caplog):
     world.trouble["logs"] = Unreachable("away")
-    supervisor = Supervisor(state(tmp_path), Document(), world.open)
+    supervisor = Supervisor(state(tmp_path), Document(), world)
     supervisor.start()
     await supervisor.add(spec(tmp_path))
     await until(lambda: status(supervisor, "logs").reason)
@@ -228,7 +228,7 @@ async def test_changes_of_state_are_logged_once(tmp_path, world, caplog):
 
 
 def test_a_link_with_queued_changes_is_not_let_go(tmp_path):
-    from lakelink.daemon.keeper import unopened
+    from lakelink.daemon.open_link import unopened
 
     made = dataclasses.replace(unopened(spec(tmp_path)), state=LinkState.AVAILABLE)
     refuse_queued(made, discard=False)

@@ -69,7 +69,7 @@ def _add_alone(registry: Registry, document: Document, spec: LinkSpec, accept_un
 
     from lakelink.api.answers import LinkDetail
     from lakelink.daemon.admission import admit
-    from lakelink.daemon.keeper import unopened
+    from lakelink.daemon.open_link import unopened
 
     notes = asyncio.run(admit(spec, document, accept_unconditional_writes=accept_unconditional_writes))
     spec = registry.add(spec)

@@ -69,21 +69,36 @@ def show(name: str, /, *, output: Output = Output()) -> int:
     Args:
         name: of the link.
     """
-    from lakelink.api.answers import LinkDetail
-    from lakelink.api.calls import ShowLink
-    from lakelink.cli.links.reach import either
     from lakelink.cli.links.told import spec_fields, spec_lines, status_fields, status_lines
     from lakelink.cli.result import print_json, print_lines
-    from lakelink.daemon.journals import resting
 
-    def alone(registry: Registry, _document: Document, state_dir: Path) -> LinkDetail:
-        spec = registry.get(name)
-        return LinkDetail(spec, resting(state_dir, spec))
-
-    detail = either(ShowLink(link=name), alone, output.config)
+    detail = _detail(name, output.config)
     if output.json:
         print_json(spec_fields(detail.spec) | {"status": status_fields(detail.status)})
     else:
         print_lines(spec_lines(detail.spec))
         print_lines(status_lines(detail.status))
     return 0
+
+
+def spec_of(name: str, config: str | None) -> LinkSpec:
+    """The link of that name.
+
+    Raises:
+        NotFound: there is none; the hint names the nearest. What `either` raises.
+    """
+    return _detail(name, config).spec
+
+
+def _detail(name: str, config: str | None) -> LinkDetail:
+    from lakelink.api.answers import LinkDetail
+    from lakelink.api.calls import ShowLink
+    from lakelink.cli.links.reach import either
+
+    def alone(registry: Registry, _document: Document, state_dir: Path) -> LinkDetail:
+        from lakelink.daemon.journals import resting
+
+        spec = registry.get(name)
+        return LinkDetail(spec, resting(state_dir, spec))
+
+    return either(ShowLink(link=name), alone, config)

@@ -45,6 +45,10 @@ def resume(
     allow_deletes: Annotated[
         bool, flag(SAFETY, "The deletes that the brake has stopped are meant: let them pass, this once.")
     ] = False,
+    accept_root: Annotated[
+        bool,
+        flag(SAFETY, "The directory that is there now is meant: both sides are merged anew, and nothing is deleted."),
+    ] = False,
     output: Output = Output(),
 ) -> int:
     """Let a link go on.
@@ -56,6 +60,7 @@ def resume(
     ```
     lakelink link resume logs
     lakelink link resume logs --allow-deletes
+    lakelink link resume logs --accept-root
     ```
 
     Args:
@@ -64,9 +69,9 @@ def resume(
     from lakelink.api.calls import ResumeLink
     from lakelink.cli.links.reach import ask, either
 
-    call = ResumeLink(link=name, allow_deletes=allow_deletes)
-    # A permission for once is the running link's to take; without one there is nothing that it could be given to.
-    status = ask(call) if allow_deletes else either(call, _rest(name, paused=False), output.config)
+    call = ResumeLink(link=name, allow_deletes=allow_deletes, accept_root=accept_root)
+    # What is allowed once is the running link's to take; without one there is nothing that it could be given to.
+    status = ask(call) if allow_deletes or accept_root else either(call, _rest(name, paused=False), output.config)
     return _tell(status, "goes on", output)
 
 
