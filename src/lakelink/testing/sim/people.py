@@ -40,7 +40,6 @@ class People:
         self._name = name
         self._pens: list[_Pen] = []
         self._old: list[bytes] = []
-        self.touched: Callable[[str], None] = lambda _path: None  # hears of each path that an act may have changed
         self._acts: list[tuple[int, Callable[[random.Random], str]]] = [
             (5, self._write),
             (3, self._save),
@@ -83,7 +82,7 @@ class People:
 
     def _carry_out(self, act: Callable[[], str], name: str) -> str:
         held, before, first = self._held(), self._visible(), self._ledger.count
-        before = before.union(*(tokens_in(inode.data) for inode in held))
+        before |= self._out_of_sight(held)
         self._disk.actor = self._name
         try:
             told = f"{self._name}: {act()}"
@@ -91,10 +90,17 @@ class People:
             told = f"{self._name}: {name}: {errno.errorcode.get(error.errno or 0, '?')}"
         finally:
             self._disk.actor = ""
-        after = self._visible().union(*(tokens_in(inode.data) for inode in held if inode.nlink or inode.opens))
-        self._ledger.excuse(before - after, told)
+        after = self._visible()
+        after |= self._out_of_sight(held)
+        self._ledger.act(before, after, told)
         self._ledger.excuse(self._ledger.since(first) - self._arrived(), "it was never in a file that has a name")
         return told
+
+    def _out_of_sight(self, held: list[Inode]) -> dict[str, set[int]]:
+        """What is in open files that have no name, or one where users do not look."""
+        seen = {inode.serial for inode in self.files().values()}
+        there = (inode for inode in held if inode.serial not in seen and (inode.nlink or inode.opens))
+        return {f"open {inode.serial}": tokens_in(inode.data) for inode in there}
 
     def _held(self) -> list[Inode]:
         """Files that are open for writing, but not those whose name somebody else took away: what is in these, users did not throw away."""
@@ -121,12 +127,8 @@ class People:
             here = self._disk.lookup(here, component.encode())
         return here
 
-    def _visible(self) -> set[int]:
-        found: set[int] = set()
-        for inode in self.files().values():
-            if inode.is_file:
-                found |= tokens_in(inode.data)
-        return found
+    def _visible(self) -> dict[str, set[int]]:
+        return {path: tokens_in(inode.data) for path, inode in self.files().items() if inode.is_file}
 
     def _arrived(self) -> set[int]:
         """Tokens in all files that have a name, and in those that are open and lost theirs to somebody else."""
@@ -141,7 +143,6 @@ class People:
 
     # Acts
     def _at(self, path: str) -> str:
-        self.touched(path)
         return join(self._root, path)
 
     def _some(self, choice: random.Random, wanted: Callable[[Inode], bool]) -> str | None:
@@ -203,14 +204,12 @@ class People:
             self._store(pen)
             return f"write on in {pen.path!r} through its mapping"
         self._kernel.write(pen.fd, self._bytes(pen.path))
-        self.touched(pen.path)
         return f"write on in {pen.path!r}"
 
     def _close(self, pen: _Pen) -> str:
         self._pens.remove(pen)
         self._write_back(pen)
         self._kernel.close(pen.fd)
-        self.touched(pen.path)
         return f"close {pen.path!r}"
 
     def _append(self, choice: random.Random) -> str:
@@ -263,8 +262,6 @@ class People:
     def _move(self, old: str, new: str, flags: int = 0) -> None:
         top = self._kernel.open(self._root, os.O_PATH | os.O_DIRECTORY)
         try:
-            self.touched(old)
-            self.touched(new)
             self._kernel.rename(old, new, old_dir_fd=top, new_dir_fd=top, flags=flags)
         finally:
             self._kernel.close(top)
@@ -342,7 +339,6 @@ class People:
         path = self._new(choice)
         top = self._kernel.open(self._root, os.O_PATH | os.O_DIRECTORY)
         try:
-            self.touched(path)
             self._kernel.symlink(choice.choice([b"a", b"nowhere", b"/etc/passwd"]), path, dir_fd=top)
         finally:
             self._kernel.close(top)
@@ -354,7 +350,6 @@ class People:
             return "nothing to link"
         top = self._kernel.open(self._root, os.O_PATH | os.O_DIRECTORY)
         try:
-            self.touched(new)
             self._kernel.link(old, new, old_dir_fd=top, new_dir_fd=top)
         finally:
             self._kernel.close(top)

@@ -19,7 +19,9 @@ _MTIME_NS = 1_600_000_000_000_000_000
 class Strangers:
     """All foreign writers below one prefix. What their requests replace or delete, they threw away."""
 
-    def __init__(self, store: SimStore, prefix: str, ledger: Ledger, *, name: str = STRANGER) -> None:
+    def __init__(
+        self, store: SimStore, prefix: str, ledger: Ledger, *, name: str = STRANGER, describing: bool = True
+    ) -> None:
         self._name = name
         self._store = store
         self._prefix = prefix
@@ -32,7 +34,7 @@ class Strangers:
             (3, self._delete),
             (2, self._multipart),
             (1, self._copy),
-            (1, self._rewrite_metadata),
+            (int(describing), self._rewrite_metadata),
             (1, self._put_back),
             (1, self._put_impossible),
             (1, self._put_link),
@@ -44,16 +46,13 @@ class Strangers:
         before, first = self._visible(), self._ledger.count
         told = f"{self._name}: {act(choice)}"
         after = self._visible()
-        self._ledger.excuse(before - after, told)
-        self._ledger.excuse(self._ledger.since(first) - after, "it was refused")
+        self._ledger.act(before, after, told)
+        self._ledger.excuse(self._ledger.since(first).difference(*after.values()), "it was refused")
         return told
 
-    def _visible(self) -> set[int]:
-        found: set[int] = set()
-        for key, stored in self._store.objects.now.items():
-            if key.startswith(self._prefix):
-                found |= tokens_in(stored.body)
-        return found
+    def _visible(self) -> dict[str, set[int]]:
+        objects = self._store.objects.now
+        return {key: tokens_in(stored.body) for key, stored in objects.items() if key.startswith(self._prefix)}
 
     def _send(
         self,
