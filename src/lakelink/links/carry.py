@@ -4,105 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 from lakelink.core.delta import Delta, delta
-from lakelink.core.reconcile import decide
-from lakelink.engine.contents import same_content
-from lakelink.engine.supervise import together
-from lakelink.errors import LakelinkError, NameUnsupported, Retry, problem_of
-from lakelink.links import parts as _parts
-from lakelink.links.committer import Committer
-from lakelink.links.dirty import FILES, LAKE, Dirty, Mark
+from lakelink.engine.supervise import together, workers
+from lakelink.errors import LakelinkError, Retry
+from lakelink.links.crew import Crew
+from lakelink.links.dirty import FILES, Mark
 from lakelink.links.effects import Answer, Effects, Step
-from lakelink.links.keeping import Keeper, clash_of
-from lakelink.links.observe import Look, Observer
-from lakelink.links.tally import Tally
-from lakelink.locations.base import Location
+from lakelink.links.judge import DELETES, QUICK_ATTEMPTS, Judge
+from lakelink.links.keeping import Keeper
+from lakelink.links.observe import Look
 from lakelink.model.entry import Entry, Kind
-from lakelink.model.link import Agreed, Event, Rule
-from lakelink.model.path import display, split
-from lakelink.model.plan import CONFLICTS, Decision, Verb
-from lakelink.ports.clock import Clock
-from lakelink.ports.random import Random
-from lakelink.state.journal import Held, Intent, Journal, Result, Trouble
+from lakelink.model.link import Agreed, Event
+from lakelink.model.path import split
+from lakelink.model.plan import CONFLICTS, Verb
+from lakelink.state.journal import Intent, Result
 
 BATCH = 256
 GROUP_FILES = 16
 GROUP_BYTES = 4 << 20
 GROUPS_AT_ONCE = 16
 
-QUICK_ATTEMPTS = 5
-PAUSE_S = 0.1
-FIRST_RETRY_S = 5.0
-LAST_RETRY_S = 600.0
-SECOND_NS = 1_000_000_000
-_DELETES = frozenset({Verb.EXPORT_DELETE, Verb.IMPORT_DELETE})
-_EVENTS = {Delta.NEW: Event.NEW, Delta.DELETED: Event.DELETED}
-
-
-class Doomed:
-    """Paths whose deletion waits until all else that is known was looked at: a rename shows as a deletion first, and deletions are counted
-    before the first of them. Files go before directories, and those from the deepest up.
-    """
-
-    def __init__(self) -> None:
-        self._waiting: dict[str, bool] = {}  # path -> it is a directory
-        self._released: set[str] = set()
-        self.unasked = 0
-        self.since_s = 0.0
-
-    def __len__(self) -> int:
-        return len(self._waiting) + len(self._released)
-
-    def __contains__(self, path: str) -> bool:
-        return path in self._waiting or path in self._released
-
-    @property
-    def is_waiting(self) -> bool:
-        return bool(self._waiting)
-
-    def add(self, path: str, directory: bool, now_s: float) -> None:
-        if not self._waiting:
-            self.since_s = now_s
-        self.unasked += path not in self
-        self._waiting[path] = directory
-
-    def release(self) -> list[str]:
-        """Those whose turn it is."""
-        if self._released or not self._waiting:
-            return []
-        wave = [path for path, directory in self._waiting.items() if not directory]
-        if not wave:
-            deepest = max(path.count("/") for path in self._waiting)
-            wave = [path for path in self._waiting if path.count("/") == deepest]
-        for path in wave:
-            del self._waiting[path]
-        self._released.update(wave)
-        return wave
-
-    def finished(self, path: str) -> None:
-        """The path was looked at again; what came of it does not matter."""
-        self._released.discard(path)
-
-
-@dataclass(slots=True)
-class Crew:
-    """What carrying needs; one per session of a link."""
-
-    files: Location
-    lake: Location
-    journal: Journal
-    clock: Clock
-    random: Random
-    dirty: Dirty
-    tally: Tally
-    rule: Rule
-    brake: _parts.Brake
-    host: str
-    observer: Observer
-    committer: Committer
-    told: list[_parts.Observer] = field(default_factory=list)
+COMPARISONS_AT_ONCE = 8
 
 
 class Carrier:
@@ -113,7 +36,7 @@ class Carrier:
         self._effects = Effects(crew.files, crew.lake)
         self._lanes = asyncio.Semaphore(GROUPS_AT_ONCE)
         self.running = 0  # groups under way
-        self.doomed = Doomed()
+        self._judge = Judge(crew)
 
     async def carry(self, marks: Sequence[Mark]) -> None:
         """Look, decide, do. Trouble of one path is its result; trouble of a side is raised, with all marks back in Dirty.
@@ -126,18 +49,20 @@ class Carrier:
             looks = await self._crew.observer.look(marks)
             looks += await self._ancestors(looks, left)
             steps: list[Step] = []
-            for look in looks:
-                step = await self._decide(look)
+
+            async def decide_one(look: Look) -> None:
+                step = await self._judge.judge(look)
                 if isinstance(step, Step):
                     steps.append(step)
                 else:
                     self._finish(look, step, left)
+
+            await workers(looks, decide_one, COMPARISONS_AT_ONCE)
+            self._judge.find_origins(steps)
             await self._do(steps, left)
         finally:
             for mark in left.values():
                 self._crew.dirty.give_back(mark)
-
-    # ── deciding ──
 
     async def _ancestors(self, looks: Sequence[Look], left: dict[str, Mark]) -> list[Look]:
         """Directories that both sides do not agree on yet go before what is in them: so nobody takes one that an import made for a new one."""
@@ -160,71 +85,6 @@ class Carrier:
                 left[path] = mark
                 marks.append(mark)
         return await crew.observer.look(marks) if marks else []
-
-    async def _decide(self, look: Look) -> Step | Result | None:
-        """What to do; None = the path has to be looked at again later, and is in Dirty again."""
-        crew = self._crew
-        if look.excluded:
-            return Result(look.path, keep_base=look.base is None)
-        decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
-        if decision is not None and look.listed and decision.verb is not Verb.IMPORT:
-            await crew.observer.ask_lake([look])
-            decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
-        if decision is not None and decision.verb is Verb.COMPARE:
-            try:
-                files, lake = _both(decision)
-                look.same_bytes = await same_content(look.path, (crew.files, files), (crew.lake, lake))
-            except LakelinkError as error:
-                return self._failed(look, error)
-            decision = decide(look.path, look.base, look.files, look.lake, crew.rule, same_bytes=look.same_bytes)
-        if decision is None:
-            return self._unchanged(look)
-        return self._act(look, decision)
-
-    def _unchanged(self, look: Look) -> Result:
-        """Both sides are as agreed. What only names the version may have moved; the next survey is spared a question."""
-        base = look.base
-        if (
-            base is not None
-            and look.lake_seen
-            and isinstance(look.lake, Entry)
-            and look.lake.version != base.lake.version
-        ):
-            return Result(look.path, keep_base=False, base=Agreed(base.files, look.lake))
-        return Result(look.path)
-
-    def _act(self, look: Look, decision: Decision) -> Step | Result | None:
-        path, verb = look.path, decision.verb
-        if verb is Verb.WAIT:
-            return self._failed(look, look.error or LakelinkError("a side could not be looked at"))
-        if verb is Verb.HOLD:
-            return Result(path, held=_held(look))
-        if verb is Verb.FORGET:
-            return Result(path, keep_base=False)
-        if verb is Verb.ADOPT:
-            files, lake = _both(decision)
-            return Result(path, keep_base=False, base=Agreed(files, lake))
-        if verb in _DELETES and not look.mark.condemned:
-            self.doomed.add(path, _is_directory(look), self._crew.clock.monotonic())
-            return None
-        if verb in (Verb.EXPORT, Verb.IMPORT) and (error := self._name_error(decision)) is not None:
-            return self._failed(look, error)
-        if verb is Verb.STAND:
-            step = Step(look, verb, decision.files, decision.lake, decision.reason)
-            return Result(path, clash=clash_of(step, self._crew.rule.conflict))
-        return Step(look, verb, decision.files, decision.lake, decision.reason)
-
-    def _name_error(self, decision: Decision) -> NameUnsupported | None:
-        """Why the other side cannot hold that name."""
-        exporting = decision.verb is Verb.EXPORT
-        entry = decision.files if exporting else decision.lake
-        side = self._crew.lake if exporting else self._crew.files
-        problem = side.name_problem(decision.path, entry.kind if entry else Kind.FILE)
-        if problem is None:
-            return None
-        return NameUnsupported(
-            f"{display(decision.path)}: {problem}", hint="Rename it, or exclude it; everything else goes on."
-        )
 
     # ── doing ──
 
@@ -257,13 +117,15 @@ class Carrier:
         crew, look = self._crew, step.look
         error = answer if isinstance(answer, LakelinkError) else None
         if error is not None:
-            result = self._not_removed(step, error) if step.verb in _DELETES else self._failed(look, error)
+            result = self._not_removed(step, error) if step.verb in DELETES else self._judge.failed(look, error)
             self._finish(look, result, left, step.verb, error)
             return
         agreed = answer if isinstance(answer, Agreed) else None
+        if agreed is not None and step.origin is not None and delta(agreed.files, step.files) is not Delta.SAME:
+            crew.dirty.note(step.path, FILES, crew.clock.monotonic())
         now_s = crew.clock.monotonic()
         crew.tally.done(step.verb, now_s - look.mark.since_s, agreed)
-        if step.verb in _DELETES:
+        if step.verb in DELETES and not self._crew.doomed.is_renamed(step.path):
             crew.brake.done(1, now_s)
         self._finish(look, Result(look.path, keep_base=False, base=agreed), left, step.verb)
 
@@ -272,39 +134,20 @@ class Carrier:
         crew, look = self._crew, step.look
         entry = step.files or step.lake
         if entry is None or entry.kind is not Kind.DIR or error.retry is not Retry.AFTER_RESCAN:
-            return self._failed(look, error)
+            return self._judge.failed(look, error)
         inside = crew.journal.below(step.path, BATCH)
         if inside and look.mark.attempts < QUICK_ATTEMPTS:
             now_s = crew.clock.monotonic()
             for path in inside:
-                if path not in self.doomed:
-                    self.note_both(path, now_s)
-            return self._failed(look, error)
+                if path not in self._crew.doomed:
+                    self._crew.note_both(path, now_s)
+            return self._judge.failed(look, error)
         self._recheck(look)
         return Result(look.path, keep_base=False)
 
-    def note_both(self, path: str, now_s: float) -> Mark:
-        """The path is to be looked at on both sides."""
-        mark = self._crew.dirty.note(path, LAKE, now_s)
-        mark.files = True
-        return mark
-
     def _recheck(self, look: Look) -> None:
-        mark = self.note_both(look.path, self._crew.clock.monotonic())
+        mark = self._crew.note_both(look.path, self._crew.clock.monotonic())
         mark.since_s = look.mark.since_s
-
-    def _failed(self, look: Look, error: LakelinkError) -> Result | None:
-        """Look again soon where that may help; else it is listed as a problem, and tried again at growing intervals."""
-        crew, mark = self._crew, look.mark
-        crew.tally.errors[error.code] += 1
-        if error.retry is not Retry.NEVER and mark.attempts < QUICK_ATTEMPTS:
-            pause_s = PAUSE_S * 2**mark.attempts * (0.5 + crew.random.uniform()) if mark.attempts else 0.0
-            crew.dirty.again(mark, crew.clock.monotonic() + pause_s if pause_s else 0.0)
-            return None
-        attempts = max(0, mark.attempts - QUICK_ATTEMPTS if error.retry is not Retry.NEVER else mark.attempts)
-        pause_s = min(LAST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(attempts, 16))
-        again_ns = crew.clock.time_ns() + int(pause_s * SECOND_NS)
-        return Result(look.path, trouble=Trouble(problem_of(look.path, error), mark.attempts + 1, again_ns))
 
     def _finish(
         self,
@@ -316,31 +159,12 @@ class Carrier:
     ) -> None:
         """The path is done with for now."""
         mark = left.pop(look.path)
-        self.doomed.finished(look.path)
+        self._crew.doomed.finished(look.path)
         self._crew.committer.add([result] if result else [], [mark])
         if result is not None:
             failure = error if error is not None else (look.error if result.trouble else None)
             for tell in self._crew.told:
                 tell(look.path, verb.value if verb else "", failure)
-
-
-def _both(decision: Decision) -> tuple[Entry, Entry]:
-    if decision.files is None or decision.lake is None:
-        raise AssertionError
-    return decision.files, decision.lake
-
-
-def _is_directory(look: Look) -> bool:
-    entry = look.files if isinstance(look.files, Entry) else look.lake
-    return isinstance(entry, Entry) and entry.kind is Kind.DIR
-
-
-def _held(look: Look) -> Held:
-    base = look.base
-    mine = delta(base.files if base else None, look.files)
-    theirs = delta(base.lake if base else None, look.lake)
-    side, moved = (FILES, mine) if mine is not Delta.SAME else (LAKE, theirs)
-    return Held(look.path, side, _EVENTS.get(moved, Event.CHANGED))
 
 
 def _groups(steps: Sequence[Step]) -> Iterator[tuple[Verb, list[Step]]]:
@@ -349,7 +173,7 @@ def _groups(steps: Sequence[Step]) -> Iterator[tuple[Verb, list[Step]]]:
     for step in sorted(steps, key=lambda step: step.path):
         by_verb.setdefault(step.verb, []).append(step)
     for verb, some in by_verb.items():
-        if verb in _DELETES:
+        if verb in DELETES:
             yield verb, some[::-1]
         else:
             for group in _cut(some):

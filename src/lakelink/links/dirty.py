@@ -29,6 +29,7 @@ class Mark:
     moved_from: str | None = None
     ready_s: float = 0.0  # not before; inf = when a close is seen, or by a survey
     attempts: int = 0
+    unsettled: bool = False  # who writes it will be seen to close it
     condemned: bool = False  # its deletion was announced to the brake
     queued: bool = False
     number: int = 0
@@ -89,6 +90,7 @@ class Dirty:
             mark.lake = True
             mark.row = row
         mark.ready_s = ready_s
+        mark.unsettled = False
         self._enqueue(mark)
         if len(self._marks) >= self._most:
             self._room.clear()
@@ -149,6 +151,10 @@ class Dirty:
 
     def __contains__(self, path: str) -> bool:
         return path in self._marks or path in self._busy
+
+    def waits(self, path: str) -> bool:
+        """Whether something was noted of the path that nobody has been handed yet."""
+        return path in self._marks
 
     def done(self, mark: Mark) -> None:
         """The caller has no more to do with the path."""

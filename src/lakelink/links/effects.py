@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from lakelink.errors import LakelinkError, NotFound
 from lakelink.links.observe import Look
-from lakelink.locations.base import Delete, Location, Read, SetPosix, Write
+from lakelink.locations.base import Copy, Delete, Location, Read, SetPosix, Write
 from lakelink.locations.content import BytesContent, Content
 from lakelink.model.entry import Entry, Expect, Kind, Posix
 from lakelink.model.link import Agreed
@@ -33,6 +33,9 @@ class Step:
     files: Entry | None
     lake: Entry | None
     reason: str = ""
+    origin: tuple[str, Agreed] | None = (
+        None  # the same inode, unchanged, was agreed on at that path: its object has the bytes
+    )
 
     @property
     def path(self) -> str:
@@ -72,7 +75,11 @@ class Effects:
 
     async def export(self, steps: Sequence[Step]) -> list[Answer]:
         """The lake becomes what the files side is, in the place of the version that was seen there."""
-        answers, contents = await self._open(self._files, steps, [step.files for step in steps])
+        copied = await self._copy([step for step in steps if step.origin is not None])
+        answers, contents = await self._open(
+            self._files, steps, [None if step.path in copied else step.files for step in steps]
+        )
+        answers = [copied.get(step.path, answer) for step, answer in zip(steps, answers, strict=True)]
         refused = await self._clear(
             self._lake, [(s, s.lake, s.files) for s, a in zip(steps, answers, strict=True) if a is None]
         )
@@ -89,6 +96,23 @@ class Effects:
             else:
                 answers[i] = Agreed(files, replace(answer, target=files.target))
         return answers
+
+    async def _copy(self, steps: Sequence[Step]) -> dict[str, Answer]:
+        """Renamed files as copies inside the store. What cannot be copied for whatever reason is not in the answer: it is uploaded."""
+        copies = [
+            Copy(step.origin[0], step.origin[1].lake.version, step.path, Expect(None))
+            for step in steps
+            if step.origin and step.origin[1].lake.version
+        ]
+        found: dict[str, Answer] = {}
+        for step, answer in zip(steps, await self._lake.copy(copies) if copies else [], strict=True):
+            if step.files is None or step.origin is None or isinstance(answer, LakelinkError):
+                continue
+            # The object has the metadata of the origin; what was changed along with the name is found by the next look.
+            then = step.origin[1].files.posix
+            files = replace(step.files, posix=then) if then else step.files
+            found[step.path] = Agreed(files, replace(answer, target=step.files.target))
+        return found
 
     async def export_metadata(self, steps: Sequence[Step]) -> list[Answer]:
         """The object gets the metadata of the file; its bytes stay."""

@@ -6,10 +6,10 @@ an older state. So the root carries a marker (`links.marker`), and the link reme
 | marker | where it stands | the link then |
 | --- | --- | --- |
 | ours | as it says | goes on |
-| ours | on another inode or file system | halts: a copy (RootReplaced) |
+| ours | on another inode, handle or file system | halts: a copy (RootReplaced) |
 | of another link | | halts (RootTaken) |
 | none | link is new | marks it and goes on |
-| none | as remembered, on a file system with a UUID | marks it again: the marker was removed by hand |
+| none | as remembered, with the same file handle | marks it again: the marker was removed by hand |
 | none | anything else | halts: not mounted, or replaced (RootReplaced) |
 """
 
@@ -86,6 +86,7 @@ class RootGuard:
         self._deadline_s = deadline_s
         self._aside = Aside(f"lakelink-root-{spec.name}")
         self._sure: Sight | None = None
+        self._stored: Standing | None = None  # what the memory surely holds
         self._may_be_empty = False
 
     async def check(self) -> None:
@@ -98,7 +99,7 @@ class RootGuard:
             seen = await self._mark(seen, again=False)
         elif seen.marker.ident != self._spec.ident:
             raise taken(self._root, seen.marker)
-        elif seen.standing.is_other(Standing(seen.marker.file_system, seen.marker.inode)):
+        elif seen.standing.is_other(Standing(seen.marker.file_system, seen.marker.inode, seen.marker.handle)):
             raise RootReplaced(f"{self._shown} is a copy of the directory of link {self._spec.name}", hint=_ACCEPT)
         self._check_contents(seen)
         self._remember(seen)
@@ -145,7 +146,12 @@ class RootGuard:
     async def _mark(self, seen: Sight, *, again: bool) -> Sight:
         spec, standing = self._spec, seen.standing
         put = Marker(
-            ident=spec.ident, name=spec.name, lake=spec.lake, file_system=standing.file_system, inode=standing.inode
+            ident=spec.ident,
+            name=spec.name,
+            lake=spec.lake,
+            file_system=standing.file_system,
+            inode=standing.inode,
+            handle=standing.handle,
         )
         return replace(seen, marker=await self._beside(lambda: mark(self._root, seen, put, again=again)))
 
@@ -170,8 +176,9 @@ class RootGuard:
             ) from error
 
     def _remember(self, seen: Sight) -> None:
-        self._sure = seen
-        if self._remembered() != seen.standing:
+        unchanged = self._stored == seen.standing
+        self._sure, self._stored = seen, seen.standing
+        if not unchanged and self._remembered() != seen.standing:
             self._memory.set_meta(REMEMBERED, msgspec.json.encode(seen.standing).decode())
 
     def _remembered(self) -> Standing | None:

@@ -1,8 +1,8 @@
 """`.lakelink/link.json` in the root of a link: whose root it is, and that it is still the one it was.
 
-{"version": 1, "ident": "…", "name": "…", "lake": "…", "file_system": "uuid:…", "inode": 12345}
+{"version": 1, "ident": "…", "name": "…", "lake": "…", "file_system": "uuid:…", "inode": 12345, "handle": "…"}
 
-It appears whole and durable, or not at all, and is never put over that of another link. The directory's own inode stands in it, so that a copy of
+It appears whole and durable, or not at all, and is never put over that of another link. The directory's own inode and handle stand in it, so that a copy of
 the directory is told from the directory.
 """
 
@@ -35,6 +35,7 @@ class Marker:
     lake: str
     file_system: str  # as `watch.mounts` identifies it, "" = unknown
     inode: int
+    handle: str = ""  # the directory's file handle in hexadecimal, "" = unknown
     version: int = 1
 
 

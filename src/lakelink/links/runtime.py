@@ -12,8 +12,9 @@ from lakelink.core.delta import Delta, delta
 from lakelink.core.filters import Filter
 from lakelink.engine.supervise import together
 from lakelink.errors import LakelinkError, Unreachable, UsageError
-from lakelink.links.carry import BATCH, Carrier, Crew
+from lakelink.links.carry import BATCH, Carrier
 from lakelink.links.committer import Committer
+from lakelink.links.crew import Crew
 from lakelink.links.dirty import FILES, LAKE, Dirty, Mark
 from lakelink.links.observe import Observer, left_out
 from lakelink.links.parts import Observer as Told
@@ -28,8 +29,6 @@ from lakelink.watch.feed import Hint
 
 BATCHES_AT_ONCE = 4
 POLL_S = 0.02
-OPEN_PATIENCE = 10
-"""A file that is open is looked at after so many quiet times without a change: its close may never be told (a name that was linked, a lost event)."""
 DOOMED_PATIENCE_S = 3.0
 RETRY_LOOK_S = 1.0
 HALT_BACKOFF = Backoff(base_s=2.0, cap_s=60.0)
@@ -184,7 +183,7 @@ class Link:
         self._renew()
         now_s = self.parts.clock.monotonic()
         for intent in self.journal.intents():
-            self._carrier.note_both(intent.path, now_s)
+            self._crew.note_both(intent.path, now_s)
         for path, side, subtree in self.journal.dirty():
             if subtree:
                 self._subtrees[side, path] = None
@@ -221,7 +220,7 @@ class Link:
 
     def _is_well(self) -> None:
         """A survey went through and nothing that it found was refused: whatever halted the link is gone."""
-        if not self._surveyed or (self._halt is not None and (self._batches or len(self._carrier.doomed))):
+        if not self._surveyed or (self._halt is not None and (self._batches or len(self._crew.doomed))):
             return
         self._halt = None
         self._halts = 0
@@ -265,13 +264,15 @@ class Link:
         if hint.subtree or self._dirty.is_full or not hint.path:
             if hint.subtree or self._dirty.is_full:
                 self._subtrees[one.side, hint.path if hint.subtree else ""] = None
+                if hint.subtree and hint.moved_from:
+                    self._subtrees[one.side, hint.moved_from] = None
                 self._survey_wanted.set()
             return
         clock = self.parts.clock
         now_s = clock.monotonic()
-        patience_s = self.spec.pace.quiet_s * (OPEN_PATIENCE if one.feed.closes else 1)
-        ready_s = 0.0 if hint.settled else now_s + patience_s
+        ready_s = 0.0 if hint.settled else now_s + self.spec.pace.quiet_s
         mark = self._dirty.note(hint.path, one.side, now_s, ready_s=ready_s)
+        mark.unsettled = not hint.settled and one.feed.closes
         mark.moved_from = hint.moved_from or mark.moved_from
         if hint.moved_from:
             self._dirty.note(hint.moved_from, one.side, now_s)
@@ -337,7 +338,7 @@ class Link:
         return number
 
     async def _drain(self, number: int) -> None:
-        while not self._dirty.drained(number) or len(self._carrier.doomed):
+        while not self._dirty.drained(number) or len(self._crew.doomed):
             await self.parts.clock.sleep(POLL_S)
 
     # ── carrying ──
@@ -367,7 +368,7 @@ class Link:
     async def _wait_for_work(self) -> None:
         clock, dirty = self.parts.clock, self._dirty
         next_s = dirty.next_s()
-        if self._carrier.doomed.is_waiting:
+        if self._crew.doomed.is_waiting:
             next_s = min(next_s, clock.monotonic() + DOOMED_PATIENCE_S / 10)
         waits: list[Awaitable[object]] = [dirty.woken.wait()]
         if 0.0 < next_s < inf:
@@ -398,18 +399,18 @@ class Link:
 
     def _release_doomed(self) -> None:
         """Deletions go when all that is known was looked at, or have waited long enough, and the brake has no objection."""
-        doomed, clock = self._carrier.doomed, self.parts.clock
+        doomed, clock = self._crew.doomed, self.parts.clock
         if not doomed.is_waiting:
             return
         now_s = clock.monotonic()
         patient = now_s - doomed.since_s < DOOMED_PATIENCE_S
         if patient and (self._surveying or self._batches or self._dirty.next_s() == 0.0):
             return
-        if doomed.unasked:
-            self.parts.brake.ask(len(doomed), self.journal.agreed, now_s)
+        if doomed.unasked > 0:
+            self.parts.brake.ask(doomed.counted, self.journal.agreed, now_s)
             doomed.unasked = 0
         for path in doomed.release():
-            mark = self._carrier.note_both(path, now_s)
+            mark = self._crew.note_both(path, now_s)
             mark.condemned = True
 
     async def _retry_loop(self) -> None:
@@ -421,7 +422,7 @@ class Link:
                 continue
             for trouble in self.journal.trouble_due(clock.time_ns(), BATCH):
                 if trouble.problem.path not in self._dirty:
-                    mark = self._carrier.note_both(trouble.problem.path, clock.monotonic())
+                    mark = self._crew.note_both(trouble.problem.path, clock.monotonic())
                     mark.attempts = trouble.attempts
 
     async def _wait_out(self, error: LakelinkError, attempt: int) -> None:
@@ -450,7 +451,7 @@ class Link:
             or self._asked
             or self._subtrees
             or len(self._dirty)
-            or len(self._carrier.doomed)
+            or len(self._crew.doomed)
             or self._committer.waiting
             or self._halt
             or self._state is LinkState.CREATING

@@ -225,3 +225,12 @@ class Companion(Protocol):
         in uid and gid too: those are only counted.
         """
         ...
+
+
+@runtime_checkable
+class Attentive(Protocol):
+    """A location that can tell whether somebody is writing."""
+
+    async def being_written(self, paths: Sequence[str]) -> list[bool]:
+        """Whether the file at each path is open for writing somewhere on this machine; False also where that cannot be told."""
+        ...

@@ -18,7 +18,7 @@ from lakelink.errors import StorageError
 from lakelink.model.change import Problem
 from lakelink.model.link import Agreed, Event
 from lakelink.state.database import connect
-from lakelink.state.journal_rows import BASE_COLUMNS, agreed_of, base_row, loaded, stored
+from lakelink.state.journal_rows import BASE_COLUMNS, agreed_of, base_row, bounds_below, loaded, stored
 
 Connect = Callable[[Path, str], sqlite3.Connection]
 _LOOKUP = 256
@@ -122,16 +122,18 @@ class Journal:
         with self._reading():
             rows = self.db.execute(
                 "SELECT path FROM base WHERE path > ?1 AND path < ?2 OR path > ?3 AND path < ?4 ORDER BY path LIMIT ?5",
-                (*_range(path), limit),
+                (*bounds_below(path), limit),
             ).fetchall()
         return [loaded(row[0]) for row in rows]
 
-    def by_inode(self, inode: int) -> list[tuple[str, Agreed]]:
-        """Agreed paths whose file had this inode."""
-        statement = f"SELECT {BASE_COLUMNS} FROM base WHERE f_ino=?"  # noqa: S608  # only names of columns
-        with self._reading():
-            rows = self.db.execute(statement, (inode,)).fetchall()
-        return [(loaded(row[0]), agreed_of(row)) for row in rows]
+    def by_inode(self, inodes: Sequence[int]) -> dict[int, list[tuple[str, Agreed]]]:
+        """Agreed paths whose file had one of these inodes."""
+        found: dict[int, list[tuple[str, Agreed]]] = {}
+        for start in range(0, len(inodes), _LOOKUP):
+            part = inodes[start : start + _LOOKUP]
+            for row in self._rows(f"SELECT {BASE_COLUMNS} FROM base WHERE f_ino IN ", part):  # noqa: S608
+                found.setdefault(row[3], []).append((loaded(row[0]), agreed_of(row)))
+        return found
 
     # ── intents and results ──
 
@@ -337,10 +339,10 @@ class Journal:
             (count,) = self.db.execute("SELECT count(*) FROM conflict WHERE resolved_ns=0").fetchone()
         return int(count)
 
-    def _rows(self, select: str, paths: Sequence[str]) -> list[tuple[Any, ...]]:
-        """`select` and a list of paths. Padded to a power of two, so that few statements exist and SQLite's statement cache serves them all."""
-        width = 1 << max(0, len(paths) - 1).bit_length()
-        values: list[str | bytes | None] = [stored(path) for path in paths]
+    def _rows(self, select: str, keys: Sequence[str] | Sequence[int]) -> list[tuple[Any, ...]]:
+        """`select` and a list of paths or numbers. Padded to a power of two, so that few statements exist and SQLite's statement cache serves them all."""
+        width = 1 << max(0, len(keys) - 1).bit_length()
+        values: list[str | bytes | int | None] = [stored(key) if isinstance(key, str) else key for key in keys]
         values.extend([None] * (width - len(values)))
         with self._reading():
             return self.db.execute(f"{select}({','.join('?' * width)})", values).fetchall()
@@ -370,15 +372,6 @@ class Journal:
             f"the journal {self.path} cannot be {verb}: {error}",
             hint="Is the disk full? A damaged journal may be moved away: nothing is deleted then, equal paths are adopted, others are conflicts.",
         )
-
-
-def _range(path: str) -> tuple[Any, Any, Any, Any]:
-    """The bounds of all paths below a directory: as text, and as bytes, which sort behind every text."""
-    if not path:
-        return "", b"", b"", b"\xff" * 4097  # any text sorts below every blob, and no path is as long
-    raw = path.encode("utf-8", "surrogateescape")
-    text = path if isinstance(stored(path), str) else None
-    return (f"{text}/" if text else None, f"{text}0" if text else None, raw + b"/", raw + b"0")
 
 
 def _trouble_row(path: str, trouble: Trouble, now_ns: int) -> tuple[Any, ...]:

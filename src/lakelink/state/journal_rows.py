@@ -36,6 +36,15 @@ def loaded(path: Stored) -> str:
     return path if isinstance(path, str) else path.decode("utf-8", "surrogateescape")
 
 
+def bounds_below(path: str) -> tuple[Any, Any, Any, Any]:
+    """The bounds of all paths below a directory: as text, and as bytes, which sort behind every text."""
+    if not path:
+        return "", b"", b"", b"\xff" * 4097  # any text sorts below every blob, and no path is as long
+    raw = path.encode("utf-8", "surrogateescape")
+    text = path if isinstance(stored(path), str) else None
+    return (f"{text}/" if text else None, f"{text}0" if text else None, raw + b"/", raw + b"0")
+
+
 def base_row(path: str, agreed: Agreed, now_ns: int) -> BaseRow:
     """The row of one path that both sides agree on."""
     files, lake = agreed.files, agreed.lake

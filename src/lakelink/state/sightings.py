@@ -10,7 +10,7 @@ from lakelink.core.diff import LAKE_TIME_SLACK_NS
 from lakelink.errors import StorageError
 from lakelink.model.entry import Kind, Row
 from lakelink.state.journal import Journal
-from lakelink.state.journal_rows import SECOND_NS, loaded, stored
+from lakelink.state.journal_rows import SECOND_NS, bounds_below, loaded, stored
 
 PAGE_ROWS = 2000
 NEVER_NS = 1 << 62
@@ -67,6 +67,14 @@ class Sightings:
 
     def missing(self, below: str = "") -> Iterator[list[str]]:
         """Agreed paths (at or below `below`) that were not seen; in pages."""
+        if below:
+            found = self._run(
+                f"SELECT b.path FROM base b WHERE (b.path=? OR b.path>? AND b.path<? OR b.path>? AND b.path<?) "  # noqa: S608
+                f"AND NOT EXISTS (SELECT 1 FROM {self._table} s WHERE s.path=b.path)",
+                (stored(below), *bounds_below(below)),
+            )
+            yield [loaded(row[0]) for row in found]
+            return
         after: str | bytes = ""
         while True:
             page = self._run(
@@ -76,8 +84,7 @@ class Sightings:
             )
             if page:
                 after = page[-1][0]
-                paths = [loaded(row[0]) for row in page]
-                yield [p for p in paths if p == below or p.startswith(f"{below}/")] if below else paths
+                yield [loaded(row[0]) for row in page]
             if len(page) < PAGE_ROWS:
                 return
 

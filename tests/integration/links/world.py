@@ -60,12 +60,12 @@ class World:
         return open_s3(f"s3://{self.store.bucket}/{self.prefix}", access)
 
     @asynccontextmanager
-    async def link(self, feeds=lambda: ()):
+    async def link(self, feeds=()):
         """The link at work; stopped as a daemon stops."""
         files = LocalLocation(str(self.root), options=LocalOptions(trash=True, create_root=False))
         lake = self.open_lake()
         journal = Journal.open(self.state / "journal.sqlite")
-        parts = Parts(files, lake, journal, feeds(), SystemClock(), SystemRandom(), self.guard, self.brake, "here")
+        parts = Parts(files, lake, journal, feeds, SystemClock(), SystemRandom(), self.guard, self.brake, "here")
         link = Link(self.spec, parts)
         task = asyncio.ensure_future(link.run())
         try:
@@ -124,13 +124,19 @@ class World:
         try:
             paths = [row.path async for batch in lake.scan() for row in batch.rows if row.path]
             for path, entry in zip(paths, await lake.stat(paths), strict=True):
-                assert isinstance(entry, Entry), (path, entry)
+                if not isinstance(entry, Entry):
+                    found[path] = ("gone",)  # while we looked
+                    continue
                 if entry.kind is Kind.SYMLINK:
                     found[path] = ("link", entry.target)
                 elif entry.kind is Kind.DIR:
                     found[path] = ("dir",)
                 else:
-                    data = await (await lake.read([Read(path, entry.size_bytes, entry.version)]))[0].load()
+                    (content,) = await lake.read([Read(path, entry.size_bytes, entry.version)])
+                    if isinstance(content, LakelinkError):
+                        found[path] = ("gone",)
+                        continue
+                    data = await content.load()
                     posix = entry.posix
                     local = self.root / path
                     # A foreign object has no metadata: the file has some all the same.

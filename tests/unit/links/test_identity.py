@@ -36,6 +36,7 @@ from lakelink.links.identity import REMEMBERED, RootGuard
 from lakelink.links.marker import Marker
 from lakelink.model.link import Rule
 from lakelink.model.linkspec import LinkSpec
+from lakelink.ports.notify import LinuxNotify
 from lakelink.state.database import connect
 from lakelink.testing.clocks import JumpingClock
 
@@ -68,6 +69,16 @@ def guard(root, memory=None, *, spec=SPEC, agreed=0, identify=uuid_of, brake=Non
         identify=identify,
         **more,
     )
+
+
+def handle_of(path):
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return LinuxNotify().handle_of(fd).hex()
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)
 
 
 def names(path):
@@ -121,6 +132,7 @@ def test_a_new_root_is_marked_whole_and_keeps_its_time(root):
         "lake": "s3://lake/logs",
         "file_system": uuid_of(root),
         "inode": root.stat().st_ino,
+        "handle": handle_of(root),
         "version": 1,
     }
     assert root.stat().st_mtime_ns == 7
@@ -187,7 +199,33 @@ def test_a_copy_of_the_root_halts_and_may_be_accepted(root):
     check(guard(root, memory))
 
 
+@pytest.mark.parametrize("restored", [False, True])
+def test_a_root_that_was_made_anew_halts_even_with_the_inode_of_the_old_one(root, restored):
+    """As a restore from a backup does: ext4 gives the first free inode, which is the one that has just become free."""
+    held = guard(root, agreed=1)
+    for _ in range(20):
+        check(held)
+        if not handle_of(root):
+            pytest.skip("this file system has no file handles")
+        was, text = root.stat().st_ino, (root / ".lakelink" / "link.json").read_bytes()
+        shutil.rmtree(root)
+        root.mkdir()
+        if restored:
+            (root / ".lakelink").mkdir(mode=0o700)
+            (root / ".lakelink" / "link.json").write_bytes(text)
+        with pytest.raises(RootReplaced):
+            check(held)
+        with pytest.raises(RootReplaced):
+            check(guard(root, held._memory, agreed=1))
+        if root.stat().st_ino == was:
+            return
+        asyncio.run(held.accept())
+    pytest.skip("no inode was used again here")
+
+
 def test_a_marker_that_was_removed_by_hand_is_put_back_where_the_file_system_is_known(root):
+    if not handle_of(root):
+        pytest.skip("this file system has no file handles")
     held = guard(root)
     check(held)
     shutil.rmtree(root / ".lakelink")
@@ -511,4 +549,5 @@ def test_trouble_of_a_whole_location_halts_and_trouble_that_passes_does_not(erro
 def test_what_is_remembered_is_one_fact(root):
     memory = Facts()
     check(guard(root, memory))
-    assert json.loads(memory[REMEMBERED]) == {"file_system": uuid_of(root), "inode": root.stat().st_ino}
+    standing = {"file_system": uuid_of(root), "inode": root.stat().st_ino, "handle": handle_of(root)}
+    assert json.loads(memory[REMEMBERED]) == standing

@@ -102,6 +102,28 @@ def _copy(hands: Hands, writer: Writer, wanted: Copy) -> Entry:
         source.close()
 
 
+def being_written(hands: Hands, paths: Sequence[str]) -> list[bool]:
+    """Whether somebody surely has the file at each path open for writing, or mapped so; not known counts as no."""
+    return [_is_being_written(hands, path) for path in paths]
+
+
+def _is_being_written(hands: Hands, path: str) -> bool:
+    kernel = hands.means.kernel
+    parent, name = split(path)
+    try:
+        dir_fd = hands.directories.get(parent)
+        # A device or FIFO must not even be opened.
+        if kind_of_mode(kernel.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode) is not Kind.FILE:
+            return False
+        fd = open_to_read(kernel, name, dir_fd)
+    except OSError:
+        return False
+    try:
+        return kernel.lease(fd) is False
+    finally:
+        kernel.close(fd)
+
+
 def stat(hands: Hands, paths: Sequence[str], *, follow: bool) -> list[Entry | LakelinkError | None]:
     """What is at each path now; None = surely nothing."""
     return [hands.attempt(p, lambda p=p: _stat(hands, p, follow=follow)) for p in paths]  # type: ignore[misc]

@@ -168,6 +168,10 @@ class LocalLocation:
         follow = self._follow
         return await self._call(lambda hands, _stop: change.stat(hands, paths, follow=follow), follow=follow)
 
+    async def being_written(self, paths: Sequence[str]) -> list[bool]:
+        """See `Attentive.being_written`."""
+        return await self._call(lambda hands, _stop: change.being_written(hands, paths))
+
     async def read(self, reads: Sequence[Read]) -> list[Content | LakelinkError]:
         """See `Location.read`. Files up to 1 MiB are read at once, 8 MiB in sum; the others when they are wanted."""
         reader = Reader(self._kernel, self._root, self._workers, follow=self._follow)

@@ -1,0 +1,43 @@
+"""What everyone who carries changes of one link shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from lakelink.links import parts as _parts
+from lakelink.links.committer import Committer
+from lakelink.links.dirty import LAKE, Dirty, Mark
+from lakelink.links.doomed import Doomed
+from lakelink.links.observe import Observer
+from lakelink.links.tally import Tally
+from lakelink.locations.base import Location
+from lakelink.model.link import Rule
+from lakelink.ports.clock import Clock
+from lakelink.ports.random import Random
+from lakelink.state.journal import Journal
+
+
+@dataclass(slots=True)
+class Crew:
+    """What carrying needs; one per session of a link."""
+
+    files: Location
+    lake: Location
+    journal: Journal
+    clock: Clock
+    random: Random
+    dirty: Dirty
+    tally: Tally
+    rule: Rule
+    brake: _parts.Brake
+    host: str
+    observer: Observer
+    committer: Committer
+    told: list[_parts.Observer] = field(default_factory=list)
+    doomed: Doomed = field(default_factory=Doomed)
+
+    def note_both(self, path: str, now_s: float) -> Mark:
+        """The path is to be looked at on both sides."""
+        mark = self.dirty.note(path, LAKE, now_s)
+        mark.files = True
+        return mark

@@ -1,0 +1,69 @@
+"""Deletions on their way."""
+
+from __future__ import annotations
+
+from lakelink.links.dirty import MOST
+
+
+class Doomed:
+    """Paths whose deletion waits until all else that is known was looked at: a rename shows as a deletion first, and deletions are counted
+    before the first of them. Files go before directories, and those from the deepest up.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, bool] = {}  # path -> it is a directory
+        self._released: set[str] = set()
+        self._renamed: dict[str, None] = {}  # their bytes are at another path now: no brake counts them
+        self.unasked = 0
+        self.since_s = 0.0
+
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._released)
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._waiting or path in self._released
+
+    @property
+    def is_waiting(self) -> bool:
+        return bool(self._waiting)
+
+    def add(self, path: str, directory: bool, now_s: float) -> None:
+        if not self._waiting:
+            self.since_s = now_s
+        self.unasked += path not in self and path not in self._renamed
+        self._waiting[path] = directory
+
+    def renamed(self, path: str) -> None:
+        """What was at that path is at another one."""
+        if path not in self._renamed:
+            self.unasked -= path in self._waiting
+            self._renamed[path] = None
+            if len(self._renamed) > MOST:
+                del self._renamed[next(iter(self._renamed))]
+
+    def is_renamed(self, path: str) -> bool:
+        return path in self._renamed
+
+    @property
+    def counted(self) -> int:
+        """Deletions that are to go, net of renames."""
+        return len(self) - sum(path in self._renamed for path in (*self._waiting, *self._released))
+
+    def release(self) -> list[str]:
+        """Those whose turn it is."""
+        if self._released or not self._waiting:
+            return []
+        wave = [path for path, directory in self._waiting.items() if not directory]
+        if not wave:
+            deepest = max(path.count("/") for path in self._waiting)
+            wave = [path for path in self._waiting if path.count("/") == deepest]
+        for path in wave:
+            del self._waiting[path]
+        self._released.update(wave)
+        return wave
+
+    def finished(self, path: str) -> None:
+        """The path was looked at again; what came of it does not matter."""
+        if path in self._released:
+            self._released.discard(path)
+            self._renamed.pop(path, None)

@@ -1,0 +1,201 @@
+"""Deciding what to do about paths that were looked at: the pure decision, and what has to be asked before it is sure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import inf
+
+from lakelink.core.delta import Delta, delta
+from lakelink.core.reconcile import decide
+from lakelink.engine.contents import open_content, same_content
+from lakelink.engine.digest import digest
+from lakelink.errors import LakelinkError, NameUnsupported, Retry, problem_of
+from lakelink.links.crew import Crew
+from lakelink.links.dirty import FILES, LAKE
+from lakelink.links.effects import Step
+from lakelink.links.keeping import clash_of
+from lakelink.links.observe import Look
+from lakelink.locations.base import Attentive
+from lakelink.model.entry import Entry, Kind
+from lakelink.model.link import Agreed, Event
+from lakelink.model.path import display
+from lakelink.model.plan import Decision, Verb
+from lakelink.state.journal import Held, Result, Trouble
+
+QUICK_ATTEMPTS = 5
+PAUSE_S = 0.1
+FIRST_RETRY_S = 5.0
+LAST_RETRY_S = 600.0
+SECOND_NS = 1_000_000_000
+DELETES = frozenset({Verb.EXPORT_DELETE, Verb.IMPORT_DELETE})
+_EVENTS = {Delta.NEW: Event.NEW, Delta.DELETED: Event.DELETED}
+
+
+class Judge:
+    """Turns looks into steps, or into results where nothing has to be done."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+
+    async def judge(self, look: Look) -> Step | Result | None:
+        """What to do; None = the path has to be looked at again later, and is in Dirty again."""
+        crew = self._crew
+        if look.excluded:
+            return Result(look.path, keep_base=look.base is None)
+        self._look_below(look)
+        decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
+        if decision is not None and look.listed and decision.verb is not Verb.IMPORT:
+            await crew.observer.ask_lake([look])
+            decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
+        if decision is not None and decision.verb is Verb.COMPARE:
+            try:
+                files, lake = _both(decision)
+                look.same_bytes = await same_content(look.path, (crew.files, files), (crew.lake, lake))
+            except LakelinkError as error:
+                return self.failed(look, error)
+            decision = decide(look.path, look.base, look.files, look.lake, crew.rule, same_bytes=look.same_bytes)
+        if decision is not None and decision.verb is Verb.EXPORT and await self._is_only_touched(look):
+            decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
+        if decision is None:
+            return self._unchanged(look)
+        if decision.verb is Verb.EXPORT and look.mark.unsettled and await self._is_being_written(look):
+            return None
+        return self._act(look, decision)
+
+    async def _is_being_written(self, look: Look) -> bool:
+        """A file that was quiet for a while but is still open waits for its close, or for a survey."""
+        side = self._crew.files
+        if not isinstance(side, Attentive) or not (await side.being_written([look.path]))[0]:
+            return False
+        dirty = self._crew.dirty
+        if not dirty.waits(look.path):  # else something was heard of it meanwhile: the close perhaps
+            dirty.note(look.path, FILES, look.mark.since_s, ready_s=inf).unsettled = True
+        return True
+
+    def _look_below(self, look: Look) -> None:
+        """A directory that is none any more takes all that was in it along, and nobody may have told of that."""
+        crew, base = self._crew, look.base
+        if base is None or base.files.kind is not Kind.DIR:
+            return
+        for side, now in ((FILES, look.files), (LAKE, look.lake)):
+            if now is None or (isinstance(now, Entry) and now.kind is not Kind.DIR):
+                now_s = crew.clock.monotonic()
+                for path in crew.journal.below(look.path):
+                    if path not in crew.dirty and path not in self._crew.doomed:
+                        crew.dirty.note(path, side, now_s)
+
+    async def _is_only_touched(self, look: Look) -> bool:
+        """Whether only the time of a file moved: its bytes are those that the ETag of the object is the MD5 of. Then there is nothing to upload."""
+        base, files = look.base, look.files
+        if base is None or not isinstance(files, Entry) or base.lake.version is None:
+            return False
+        etag = base.lake.version.etag
+        if files.kind is not Kind.FILE or files.size_bytes != base.files.size_bytes or not _is_md5(etag):
+            return False
+        try:
+            found = await digest(await open_content(look.path, self._crew.files, files), "md5")
+        except LakelinkError:
+            return False  # it moved again: the export finds out
+        if found.hex() != etag:
+            return False
+        known = b"md5:" + found
+        look.files = replace(files, digest=known)
+        look.base = Agreed(replace(base.files, digest=known), base.lake)
+        return True
+
+    def find_origins(self, steps: Sequence[Step]) -> None:
+        """New files whose inode is that of an agreed path, unchanged, were renamed or linked: the store has their bytes already."""
+        new = [s for s in steps if s.verb is Verb.EXPORT and s.look.base is None and s.lake is None and s.files]
+        known = self._crew.journal.by_inode([s.files.version.ino for s in new if s.files and s.files.version])
+        for step in new if known else []:
+            files = step.files
+            for path, agreed in known.get(files.version.ino, ()) if files and files.version else ():
+                if files is None or agreed.files.kind is not files.kind:
+                    continue
+                if files.kind is Kind.DIR:
+                    self._crew.doomed.renamed(path)
+                elif files.size_bytes and agreed.files.version == files.version and agreed.lake.version:
+                    self._crew.doomed.renamed(path)
+                    step.origin = (path, agreed)
+
+    def _unchanged(self, look: Look) -> Result:
+        """Both sides are as agreed. What only names the version may have moved; the next survey is spared a question."""
+        base = look.base
+        if (
+            base is not None
+            and look.lake_seen
+            and isinstance(look.lake, Entry)
+            and look.lake.version != base.lake.version
+        ):
+            return Result(look.path, keep_base=False, base=Agreed(base.files, look.lake))
+        return Result(look.path)
+
+    def _act(self, look: Look, decision: Decision) -> Step | Result | None:
+        path, verb = look.path, decision.verb
+        if verb is Verb.WAIT:
+            return self.failed(look, look.error or LakelinkError("a side could not be looked at"))
+        if verb is Verb.HOLD:
+            return Result(path, held=_held(look))
+        if verb is Verb.FORGET:
+            return Result(path, keep_base=False)
+        if verb is Verb.ADOPT:
+            files, lake = _both(decision)
+            return Result(path, keep_base=False, base=Agreed(files, lake))
+        if verb in DELETES and not look.mark.condemned:
+            self._crew.doomed.add(path, _is_directory(look), self._crew.clock.monotonic())
+            return None
+        if verb in (Verb.EXPORT, Verb.IMPORT) and (error := self._name_error(decision)) is not None:
+            return self.failed(look, error)
+        if verb is Verb.STAND:
+            step = Step(look, verb, decision.files, decision.lake, decision.reason)
+            return Result(path, clash=clash_of(step, self._crew.rule.conflict))
+        return Step(look, verb, decision.files, decision.lake, decision.reason)
+
+    def _name_error(self, decision: Decision) -> NameUnsupported | None:
+        """Why the other side cannot hold that name."""
+        exporting = decision.verb is Verb.EXPORT
+        entry = decision.files if exporting else decision.lake
+        side = self._crew.lake if exporting else self._crew.files
+        problem = side.name_problem(decision.path, entry.kind if entry else Kind.FILE)
+        if problem is None:
+            return None
+        return NameUnsupported(
+            f"{display(decision.path)}: {problem}", hint="Rename it, or exclude it; everything else goes on."
+        )
+
+    def failed(self, look: Look, error: LakelinkError) -> Result | None:
+        """Look again soon where that may help; else it is listed as a problem, and tried again at growing intervals."""
+        crew, mark = self._crew, look.mark
+        crew.tally.errors[error.code] += 1
+        if error.retry is not Retry.NEVER and mark.attempts < QUICK_ATTEMPTS:
+            pause_s = PAUSE_S * 2**mark.attempts * (0.5 + crew.random.uniform()) if mark.attempts else 0.0
+            crew.dirty.again(mark, crew.clock.monotonic() + pause_s if pause_s else 0.0)
+            return None
+        attempts = max(0, mark.attempts - QUICK_ATTEMPTS if error.retry is not Retry.NEVER else mark.attempts)
+        pause_s = min(LAST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(attempts, 16))
+        again_ns = crew.clock.time_ns() + int(pause_s * SECOND_NS)
+        return Result(look.path, trouble=Trouble(problem_of(look.path, error), mark.attempts + 1, again_ns))
+
+
+def _both(decision: Decision) -> tuple[Entry, Entry]:
+    if decision.files is None or decision.lake is None:
+        raise AssertionError
+    return decision.files, decision.lake
+
+
+def _is_directory(look: Look) -> bool:
+    entry = look.files if isinstance(look.files, Entry) else look.lake
+    return isinstance(entry, Entry) and entry.kind is Kind.DIR
+
+
+def _is_md5(etag: str) -> bool:
+    return len(etag) == 32 and not etag.strip("0123456789abcdef")
+
+
+def _held(look: Look) -> Held:
+    base = look.base
+    mine = delta(base.files if base else None, look.files)
+    theirs = delta(base.lake if base else None, look.lake)
+    side, moved = (FILES, mine) if mine is not Delta.SAME else (LAKE, theirs)
+    return Held(look.path, side, _EVENTS.get(moved, Event.CHANGED))
