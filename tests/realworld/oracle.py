@@ -88,9 +88,8 @@ def differences(files: dict[str, Thing], lake: dict[str, Thing]) -> list[str]:
     told = {key.removesuffix("/"): thing for key, thing in lake.items()}
     unclear = {path for path in lake if any(other.startswith(f"{path}/") for other in lake) and not path.endswith("/")}
     for path in list(told):
-        while "/" in path:
-            path = path.rpartition("/")[0]
-            told.setdefault(path, Thing("directory"))
+        for above in Path(path).parents[:-1]:
+            told.setdefault(str(above), Thing("directory"))
     found = []
     for path in sorted(set(files) | set(told), key=os.fsencode):
         if _is_odd(path) or any(path == one or path.startswith(f"{one}/") for one in unclear):

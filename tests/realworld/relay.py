@@ -103,8 +103,6 @@ class Relay:
         self._open.add(writer)
         store: asyncio.StreamWriter | None = None
         try:
-            if self.weather.down:
-                raise _Cut
             back, store = await asyncio.open_connection("127.0.0.1", self._store_port, limit=1 << 20)
             self._open.add(store)
             while await self._exchange((reader, writer), (back, store)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,18 @@ path_prefixes = ["/buckets/"]
 
 
 class MortalStore(EmbeddedStore):
-    """The embedded store. With a `webhook_port` it pushes its events there, to whoever listens."""
+    """The embedded store. It pushes its events to `webhook_port`, whoever listens there."""
 
-    def __init__(self, directory: Path, *, webhook_port: int = 0) -> None:
+    def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         self._ports: list[int] = []
-        if webhook_port:
-            directory.mkdir(parents=True, exist_ok=True)
-            # The server reads this file where it stands (`weed scaffold -config=notification`).
-            (directory / "notification.toml").write_text(_NOTIFICATION.format(port=webhook_port), encoding="utf-8")
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", 0))
+            self.webhook_port: int = held.getsockname()[1]
+        directory.mkdir(parents=True, exist_ok=True)
+        # The server reads this file where it stands (`weed scaffold -config=notification`).
+        settings = _NOTIFICATION.format(port=self.webhook_port)
+        (directory / "notification.toml").write_text(settings, encoding="utf-8")
 
     def _command(self, program: str, ports: list[int]) -> list[str]:
         self._ports = self._ports or ports  # its members find each other again, and its clients find it

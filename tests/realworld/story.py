@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import shutil
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,9 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from lakelink.model.linkspec import LinkState
 from tests.realworld.here import SlowWriter, Writer
 from tests.realworld.ledger import Ledger
+from tests.realworld.misfortunes import HOW_OFTEN, Misfortunes
 from tests.realworld.oracle import differences, files_view, lake_view, trash_of, unaccounted
 from tests.realworld.relay import Relay, Weather, relay_to
 from tests.realworld.store import MortalStore
@@ -36,18 +38,13 @@ class Told:
     scan_interval_s: int = 2
     list_interval_s: int = 1
     large: int = 1
-
-
-MISFORTUNES = {
-    "kill": 6, "kill at once": 2, "kill store": 3, "bad weather": 3, "network down": 2, "stop": 1, "freeze": 1, "pause": 1,
-    "reconcile": 1, "lose journal": 1, "lose root": 1,
-}  # fmt: skip
+    pushed: bool = True  # the store's events, through the webhook
 
 
 def short(seed: int) -> Told:
     """A story for every day: each misfortune once, kills thrice."""
     choice = random.Random(f"{seed} told")
-    chapters = [*MISFORTUNES, "kill", "kill"]
+    chapters = [*HOW_OFTEN, "kill", "kill"]
     choice.shuffle(chapters)
     return Told(seed, tuple(chapters), chapter_s=0.6)
 
@@ -60,13 +57,14 @@ def long(seed: int, minutes: float) -> Told:
     rests = choice.choice([(0.005, 0.01), (0.03, 0.05), (0.2, 0.2), (0.03, 1.0), (1.0, 0.03)])
     return Told(
         seed,
-        tuple(choice.choices(list(MISFORTUNES), weights=list(MISFORTUNES.values()), k=count)),
+        tuple(choice.choices(list(HOW_OFTEN), weights=list(HOW_OFTEN.values()), k=count)),
         chapter_s,
         rests,
         conflict=choice.choice(["keep-both", "keep-both", "keep-both", "newest", "files", "lake"]),
         scan_interval_s=choice.choice([1, 2, 3600]),
         list_interval_s=choice.choice([1, 1, 5]),
         large=choice.choice([0, 1, 2]),
+        pushed=choice.random() < 0.5,
     )
 
 
@@ -109,12 +107,17 @@ class Story:
     def _begin(self) -> None:
         world, told = self.world, self.told
         world.make_tree()
+        if told.pushed:
+            world.hear_of_events()
         world.command(
             "link", "add", LINK, world.root, f"s3://{world.store.bucket}/{self._prefix}", "--conflict", told.conflict, "--max-delete", "100%",
             "--list-interval", f"{told.list_interval_s}s", "--scan-interval", f"{told.scan_interval_s}s", "--quiet-time", "300ms", "-q",
         )  # fmt: skip
         self._writer = Writer(world.root, world.aside, self.ledger, f"{told.seed} here")
         self._slow = SlowWriter(world.root, self.ledger, f"{told.seed} slow")
+        gates = self._writer.gate, self._slow.gate
+        choice = random.Random(f"{told.seed} misfortunes")
+        self._misfortunes = Misfortunes(world, gates, choice, told.chapter_s)
         self._stranger = Stranger(world.store.client(), self._prefix, self.ledger, f"{told.seed} there")
 
     @contextmanager
@@ -142,86 +145,16 @@ class Story:
                 return
             self._over.wait(rest_s * 2 * choice.random())
 
-    # ── misfortunes ──
-
     def _misfortune(self, name: str) -> None:
         self.ledger.tell("stage", name)
-        world, relay = self.world, self.world.relay
-        relay.weather = Weather.bad(self._random.choice([0.0, 0.0, 0.05]))
-        if name != "kill at once":
-            world.start()
-        match name:
-            case "kill" | "kill at once":
-                self._over.wait(self._random.random() * self.told.chapter_s)
-                world.kill()
-                world.start()
-            case "kill store":
-                world.store.kill()
-                self._over.wait(self._random.random())
-                world.store.start()
-            case "bad weather":
-                relay.weather = Weather.bad(0.5)
-            case "network down":
-                relay.weather = Weather(down=True)
-                relay.cut_all()
-                self._over.wait(self._random.random() * 2)
-                relay.weather = Weather()
-            case "stop":
-                world.stop()
-                world.start()
-            case "freeze":
-                world.signal(signal.SIGSTOP)
-                self._over.wait(self._random.random() * 2)
-                world.signal(signal.SIGCONT)
-            case "pause":
-                world.pause()
-                self._over.wait(self.told.chapter_s)
-                world.resume()
-            case "reconcile":
-                world.reconcile()
-            case "lose journal":
-                world.kill()
-                world.lose_journal()
-                world.start()
-            case _:
-                self._lose_root()
+        self.world.relay.weather = Weather.bad(self._random.choice([0.0, 0.0, 0.05]))
+        self._misfortunes.befall(name)
         self.ledger.tell("stage", f"{name}: done")
-
-    def _lose_root(self) -> None:
-        """The link halts, and changes nothing while the root is away; it goes on by itself."""
-        world = self.world
-        with self._writer.gate, self._slow.gate:
-            self.ledger.tell("stage", world.remove_root())
-            try:
-                if self._random.random() < 0.5:
-                    world.kill()
-                    world.start()
-                wait_for(lambda: self._state() is LinkState.MISCONFIGURED, "the link to halt")
-                if self._random.random() < 0.5:
-                    world.kill()
-                    world.start()
-                    wait_for(lambda: self._state() is LinkState.MISCONFIGURED, "the link to halt again")
-                before = world.relay.mutations
-                self._over.wait(1.5)
-                if world.relay.mutations != before:
-                    raise Failed("the link changed the lake while its root was away")
-                if list(world.root.iterdir()) if world.root.is_dir() else []:
-                    raise Failed("the link wrote into a root that is not its own")
-            finally:
-                world.restore_root()
-        world.resume()
-        self.ledger.tell("stage", "the root is there again")
-
-    def _state(self) -> LinkState | None:
-        status = self.world.status()
-        if status is not None and status.state is LinkState.FAILED:
-            raise Failed(f"the link has failed: {status.reason}")
-        return status.state if status else None
 
     # ── the end ──
 
     def _end(self) -> None:
-        """Calm: both sides equal, everything somewhere, and nothing stirs."""
+        """Calm: both sides equal, everything somewhere, and nothing stirs any more."""
         world, ledger = self.world, self.ledger
         world.relay.weather = Weather()
         world.start()
@@ -254,13 +187,8 @@ class Story:
 
     def _is_idle(self) -> bool:
         status = self.world.status()
-        if status is not None and status.state is LinkState.FAILED:
-            raise Failed(f"the link has failed: {status.reason}")
-        return (
-            status is not None
-            and status.state is LinkState.AVAILABLE
-            and not (status.imports.pending or status.exports.pending)
-        )
+        pending = status is None or status.imports.pending or status.exports.pending
+        return self.world.state() is LinkState.AVAILABLE and not pending
 
     def _report(self) -> str:
         world = self.world
@@ -268,7 +196,7 @@ class Story:
         view = "\n".join(f"{path!r} {thing}" for path, thing in sorted(files_view(world.root).items()))
         try:
             lake = lake_view(world.store.client(), self._prefix)
-        except Exception as error:  # noqa: BLE001  # the store may be what failed
+        except (BotoCoreError, ClientError) as error:  # the store may be what failed
             lake = {}
             view += f"\n(the lake cannot be listed: {error})"
         there = "\n".join(f"{path!r} {thing}" for path, thing in sorted(lake.items()))

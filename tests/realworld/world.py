@@ -15,7 +15,7 @@ from typing import Any
 from lakelink.api.calls import GetStatus, PauseLink, ReconcileLink, ResumeLink
 from lakelink.daemon.client import Client
 from lakelink.errors import LakelinkError
-from lakelink.model.linkspec import LinkStatus
+from lakelink.model.linkspec import LinkState, LinkStatus
 from tests.realworld.ledger import Ledger
 from tests.realworld.relay import Relay
 from tests.realworld.store import MortalStore
@@ -85,6 +85,11 @@ class World:
             (self.folder / "elsewhere").rename(self.root)
 
     # ── the daemon ──
+
+    def hear_of_events(self) -> None:
+        """The daemon listens for what the store pushes. Before its start."""
+        settings = f'[serve]\nwebhook = "127.0.0.1:{self.store.webhook_port}"\n'
+        (self.folder / "lakelink.toml").write_text(settings, encoding="utf-8")
 
     def _environment(self) -> dict[str, str]:
         names = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LAKELINK_"))}
@@ -157,6 +162,13 @@ class World:
             return next(link for link in self._client.ask(GetStatus()).links if link.name == LINK)
         except (LakelinkError, StopIteration):
             return None
+
+    def state(self) -> LinkState | None:
+        """The link's state, None where the daemon cannot be asked. A link that has failed is the end of the story."""
+        status = self.status()
+        if status is not None and status.state is LinkState.FAILED:
+            raise Failed(f"the link has failed: {status.reason}")
+        return status.state if status else None
 
     def pause(self) -> None:
         self._client.ask(PauseLink(link=LINK))
