@@ -20,7 +20,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 DIRECTION = re.compile(r"<!-- (background|not executed): ?([^>]*?) ?-->\s*\Z|<!-- (background) -->\s*\Z")
 MARK = "\x01status "

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.program import Program, make_tree
+from tests.e2e.program import PATIENCE_S, Program, make_tree
 from tests.e2e.relay import relay_to
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: mounts a file system")
@@ -222,7 +222,7 @@ def test_a_file_that_is_overwritten_all_the_time_is_never_stored_torn(on_lake, t
                 assert failed
     finally:
         writer.stdin.close()
-        writer.wait(30)
+        writer.wait(PATIENCE_S)
         writer.stdout.close()
     last = on_lake("sync", source, on_lake.lake, "--json")
     assert (last.code, last.json["failed"]) == (0, [])
@@ -281,7 +281,7 @@ def refusing(store_endpoint: str, what: bytes) -> Iterator[str]:
             if what in self.raw_requestline:
                 self._answer(403, [], b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
                 return
-            connection = http.client.HTTPConnection(where.hostname, where.port, timeout=30)
+            connection = http.client.HTTPConnection(where.hostname, where.port, timeout=PATIENCE_S)
             connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
                 connection.putheader(name, value)

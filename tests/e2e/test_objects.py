@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.program import make_tree
+from tests.e2e.program import PATIENCE_S, make_tree
 
 
 def test_what_is_piped_in_comes_out_again(on_lake):
@@ -95,7 +95,7 @@ def test_a_reader_that_goes_away_ends_the_program_quietly(on_lake, tmp_path, com
     process.stdout.close()
     error = process.stderr.read()
     process.stderr.close()
-    assert (process.wait(timeout=60), error) == (141, b"")
+    assert (process.wait(timeout=PATIENCE_S), error) == (141, b"")
 
 
 def test_a_full_disk_behind_standard_output_is_told(on_lake, tmp_path):

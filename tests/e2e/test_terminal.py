@@ -6,7 +6,7 @@ import select
 import subprocess
 import time
 
-from tests.e2e.program import make_tree
+from tests.e2e.program import PATIENCE_S, make_tree
 
 
 def test_a_live_display_is_drawn_on_a_terminal_and_taken_away_again(program, tmp_path):
@@ -22,7 +22,7 @@ def test_a_live_display_is_drawn_on_a_terminal_and_taken_away_again(program, tmp
     )
     os.close(theirs)
     seen = b""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         ready, _, _ = select.select([ours], [], [], 0.2)
         if not ready:
@@ -35,7 +35,7 @@ def test_a_live_display_is_drawn_on_a_terminal_and_taken_away_again(program, tmp
             break
         seen += piece
     os.close(ours)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     assert out.startswith(b"copied 50 files")
     assert b"transferring" in seen

@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 from lakelink.api import calls
 from lakelink.api.answers import (
+    Checked,
     Daemon,
+    Difference,
     HeldPath,
     LinkDetail,
     LogEntry,
@@ -19,6 +21,7 @@ from lakelink.api.answers import (
     Settled,
     StatusReport,
     TaskInfo,
+    wire_path,
 )
 from lakelink.daemon import journals
 from lakelink.daemon.admission import admit
@@ -58,6 +61,7 @@ class Handlers:
             calls.ResumeLink: self._resume,
             calls.ReconcileLink: self._reconcile,
             calls.SettleLink: self._settle,
+            calls.CheckLink: self._check,
             calls.ListHeld: self._held,
             calls.ListProblems: self._problems,
             calls.ListConflicts: self._conflicts,
@@ -150,6 +154,12 @@ class Handlers:
         settled = await _beating(asked, so_far, keeper.during(lambda link: link.settle(timeout_s)))
         return Settled(settled=settled, status=keeper.status())
 
+    async def _check(self, call: calls.CheckLink, asked: Asked) -> Checked:
+        keeper = self._keeper(call.link)
+        found = await _beating(asked, lambda: None, keeper.during(lambda link: link.check(repair=call.repair)))
+        named = [Difference(wire_path(each.path), each.side, each.what) for each in found.named]
+        return Checked(found.agreed, found.differences, named, repaired=call.repair and bool(found.differences))
+
     async def _held(self, call: calls.ListHeld, _asked: Asked) -> list[HeldPath]:
         return journals.held(self._supervisor.state_dir, self._keeper(call.link).spec, call.most)
 
@@ -170,16 +180,18 @@ class Handlers:
 
     async def _start_task(self, call: calls.StartTask, _asked: Asked) -> TaskInfo:
         paths = [path.exact for path in call.paths]
-        return journals.task_info(call.link, self._keeper(call.link).link.tasks.submit(call.kind, paths, call.report))
+        return journals.task_info(
+            call.link, (await self._keeper(call.link).opened()).tasks.submit(call.kind, paths, call.report)
+        )
 
     async def _tasks(self, call: calls.ListTasks, _asked: Asked) -> list[TaskInfo]:
-        tasks = self._keeper(call.link).link.tasks
+        tasks = (await self._keeper(call.link).opened()).tasks
         if call.task:
             return [journals.task_info(call.link, tasks.get(call.task))]
         return [journals.task_info(call.link, task) for task in tasks.newest(call.most)]
 
     async def _cancel_task(self, call: calls.CancelTask, _asked: Asked) -> TaskInfo:
-        return journals.task_info(call.link, self._keeper(call.link).link.tasks.cancel(call.task))
+        return journals.task_info(call.link, (await self._keeper(call.link).opened()).tasks.cancel(call.task))
 
     def _keeper(self, name: str) -> Keeper:
         return self._supervisor.keeper(name)

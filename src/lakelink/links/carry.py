@@ -24,6 +24,8 @@ BATCH = 256
 GROUP_FILES = 16
 GROUP_BYTES = 4 << 20
 GROUPS_AT_ONCE = 16
+LARGE_BYTES = 8 << 20
+"""From here on an upload has parts that outlive its process."""
 
 COMPARISONS_AT_ONCE = 8
 
@@ -92,7 +94,7 @@ class Carrier:
         if not steps:
             return
         crew = self._crew
-        crew.journal.begin([Intent(step.path, step.verb.value) for step in steps], crew.clock.time_ns())
+        crew.journal.begin([_intent(step) for step in steps], crew.clock.time_ns())
         await together(*(self._group(verb, group, left) for verb, group in _groups(steps)))
 
     async def _group(self, verb: Verb, steps: Sequence[Step], left: dict[str, Mark]) -> None:
@@ -165,6 +167,12 @@ class Carrier:
             failure = error if error is not None else (look.error if result.trouble else None)
             for tell in self._crew.told:
                 tell(look.path, verb.value if verb else "", failure)
+
+
+def _intent(step: Step) -> Intent:
+    """What is kept of a step until its result is."""
+    large = step.size_bytes > LARGE_BYTES
+    return Intent(step.path, step.verb.value, {"bytes": str(step.size_bytes)} if large else {})
 
 
 def _groups(steps: Sequence[Step]) -> Iterator[tuple[Verb, list[Step]]]:

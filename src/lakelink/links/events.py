@@ -6,10 +6,12 @@ and one that says how many more there were. `lakelink status` counts all of them
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 
-from lakelink.errors import LakelinkError
+from lakelink.errors import LakelinkError, StorageError
 from lakelink.links.codes import log_code
 from lakelink.model.path import display
 from lakelink.ports.clock import Clock
@@ -65,7 +67,7 @@ class Events:
             self._lines = []
 
     async def run(self) -> None:
-        """Write now and then until cancelled, and what is left then.
+        """Write now and then until cancelled, and what is left then, if it can be written.
 
         Raises:
             StorageError: the log cannot be written.
@@ -74,8 +76,10 @@ class Events:
             while True:
                 await self._clock.sleep(INTERVAL_S)
                 self.flush()
-        finally:
-            self.flush()
+        except asyncio.CancelledError:
+            with contextlib.suppress(StorageError):
+                self.flush()
+            raise
 
 
 def shown(line: Logged) -> str:

@@ -23,7 +23,7 @@ class Guard(Protocol):
         """It is.
 
         Raises:
-            Refused: it is not, or it cannot be told: nothing may be carried. The hint says what to do.
+            Halt: it is not, or it cannot be told: nothing may be carried. The hint says what to do.
         """
         ...
 
@@ -35,7 +35,7 @@ class Brake(Protocol):
         """So many paths may go.
 
         Raises:
-            Refused: that is too large a share; nothing was deleted.
+            Halt: that is too large a share; nothing was deleted.
         """
         ...
 

@@ -18,13 +18,15 @@ from lakelink.state.sightings import NEVER_NS, Sightings
 class Pass:
     """One walk or listing of one side, and what it could not see."""
 
-    def __init__(self, location: Location, journal: Journal, filters: Filter, side: str, under: str) -> None:
+    def __init__(
+        self, location: Location, journal: Journal, filters: Filter, side: str, under: str, tag: str = ""
+    ) -> None:
         self.side = side
         self._location = location
         self._filters = filters
         self._under = under
         self._scope = _scope(filters.for_scan(), under) if under and location.traits.local else filters.for_scan()
-        self.seen = Sightings(journal, side)
+        self.seen = Sightings(journal, side, tag)
         self.unknown: set[str] = set()
         self.troubles: list[Trouble] = []
 

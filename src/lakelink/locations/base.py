@@ -228,6 +228,15 @@ class Companion(Protocol):
 
 
 @runtime_checkable
+class Uploader(Protocol):
+    """A location where large writes leave parts behind when their process is killed."""
+
+    async def abort_uploads(self, paths: Sequence[str]) -> int:
+        """Give up the unfinished uploads to these paths; returns how many there were. A writer who still is at it gets an error, and tries again."""
+        ...
+
+
+@runtime_checkable
 class Attentive(Protocol):
     """A location that can tell whether somebody is writing."""
 

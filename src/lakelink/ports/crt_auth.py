@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import astuple, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +98,7 @@ class CrtSigner:
         if max(seen_generation, 1) == self.generation:
             self._renew_at = self._valid_until = 0.0
 
-    @property
+    @cached_property
     def principal(self) -> str:
         """Equal for two signers of the same credentials; does not tell the secret."""
         return hashlib.sha256("\0".join(map(str, astuple(self.source))).encode()).hexdigest()
@@ -208,4 +209,7 @@ class CrtSigner:
             return AwsCredentialsProvider.new_process(source.profile)
         if source.profile:
             return AwsCredentialsProvider.new_profile(bootstrap(), source.profile)
+        if os.environ.get("AWS_ACCESS_KEY_ID") and os.environ.get("AWS_SECRET_ACCESS_KEY"):
+            # The chain looks there first as well, but only after it has read the system's certificates for what it may have to ask.
+            return AwsCredentialsProvider.new_environment()
         return AwsCredentialsProvider.new_default_chain(bootstrap())

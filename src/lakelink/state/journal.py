@@ -106,6 +106,17 @@ class Journal:
     def close(self) -> None:
         self.db.close()
 
+    def verify(self) -> None:
+        """The file is sound.
+
+        Raises:
+            StorageError: it is damaged.
+        """
+        with self._reading():
+            found = [row[0] for row in self.db.execute("PRAGMA integrity_check(1)")]
+        if found != ["ok"]:
+            raise self._failed("trusted", sqlite3.DatabaseError(found[0]))
+
     # ── base ──
 
     def base(self, paths: Sequence[str]) -> dict[str, Agreed]:

@@ -33,13 +33,14 @@ _SAME_LAKE = (
 class Sightings:
     """One pass over a side ("files" or "lake"). Add every row, then ask; close in the end. One at a time per side."""
 
-    def __init__(self, journal: Journal, side: str) -> None:
+    def __init__(self, journal: Journal, side: str, tag: str = "") -> None:
+        """`tag` lets passes of other purposes run beside it."""
         self._db = journal.db
-        self._table = f"temp.seen_{side}"
+        self._table = f"temp.seen_{tag}{side}"
         self._same = _SAME_FILES if side == "files" else _SAME_LAKE
         self._run(f"DROP TABLE IF EXISTS {self._table}")
         self._run(
-            f"CREATE TEMP TABLE seen_{side} (path PRIMARY KEY, kind, size, mtime, mode, uid, gid, time, ident) WITHOUT ROWID"
+            f"CREATE TEMP TABLE {self._table.removeprefix('temp.')} (path PRIMARY KEY, kind, size, mtime, mode, uid, gid, time, ident) WITHOUT ROWID"
         )
 
     def add(self, rows: Sequence[Row]) -> None:

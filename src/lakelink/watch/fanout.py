@@ -195,15 +195,20 @@ class Fanout:
     def __init__(self, kind: str, clock_ns: Callable[[], int] = time.time_ns) -> None:
         self.kind = kind
         self.health = Health(clock_ns)
-        self.feeds: list[LakeFeed] = []
+        self._of_bucket: dict[str, list[LakeFeed]] = {}
         self.on_wanted: Callable[[], None] = lambda: None
         self.on_added: Callable[[LakeFeed], None] = lambda _: None
         self.on_dropped: Callable[[LakeFeed], None] = lambda _: None
 
+    @property
+    def feeds(self) -> list[LakeFeed]:
+        """All that are open."""
+        return [feed for feeds in self._of_bucket.values() for feed in feeds]
+
     def subscribe(self, bucket: str, prefix: str) -> LakeFeed:
         """The feed of the link at `s3://bucket/prefix`; its events are accepted from now on."""
         feed = LakeFeed(self.kind, bucket, prefix, self)
-        self.feeds.append(feed)
+        self._of_bucket.setdefault(bucket, []).append(feed)
         self.on_added(feed)
         return feed
 
@@ -213,13 +218,16 @@ class Fanout:
 
     def drop(self, feed: LakeFeed) -> None:
         """This feed is closed. May be repeated."""
-        if feed in self.feeds:
-            self.feeds.remove(feed)
+        feeds = self._of_bucket.get(feed.bucket, [])
+        if feed in feeds:
+            feeds.remove(feed)
+            if not feeds:
+                del self._of_bucket[feed.bucket]
             self.on_dropped(feed)
 
     def concerned(self, event: KeyEvent) -> list[LakeFeed]:
         """The feeds that this event is for."""
-        return [feed for feed in self.feeds if feed.concerns(event)]
+        return [feed for feed in self._of_bucket.get(event.bucket, ()) if feed.concerns(event)]
 
     def lose(self) -> None:
         """Events may have been lost, for whichever link."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -106,7 +106,7 @@ class SharedQueue:
                 await self._delete_all()
         except TimeoutError:
             log.info("watch.messages_left", extra={"messages": len(self._messages.deletable)})
-        for feed in list(self._fanout.feeds):
+        for feed in self._fanout.feeds:
             await feed.aclose()
         await self._api.aclose()
 
@@ -123,9 +123,12 @@ class SharedQueue:
             self._tasks.append(task)
 
     def _on_end(self, task: asyncio.Task[None]) -> None:
-        """Neither task ends by itself: no reader may wait for ever when one does."""
+        """Neither task ends by itself. When one does, no reader may wait for ever, and the next feed that is opened begins anew."""
         if task.cancelled() or (error := task.exception()) is None:
             return
+        tasks, self._tasks = self._tasks, []
+        for each in tasks:
+            each.cancel()
         failure = InternalError(f"the events of {self.queue.arn} are no longer read: {error!r}")
         failure.__cause__ = error
         for feed in self._fanout.feeds:
@@ -145,8 +148,8 @@ class SharedQueue:
                 continue
             failures = 0
             self._judge_age(self._messages.accept(messages))
-            # Polls that come back full: more is waiting than one at a time could bring.
-            burst = min(2 * burst, MAX_BURST) if len(messages) >= BATCH * burst else 1
+            # More is waiting than one poll at a time could bring. Half: a poll that does not wait may ask only some of the servers.
+            burst = min(2 * burst, MAX_BURST) if len(messages) >= BATCH * burst / 2 else 1
 
     async def _wait_for_room(self) -> None:
         while all(feed.full for feed in self._fanout.feeds):  # also when there is none
@@ -188,16 +191,15 @@ class SharedQueue:
         self._retention_s = int(told) if told.isascii() and told.isdecimal() else None
 
     def _on_answer(self) -> None:
-        """The queue answers. Where it did not for longer than it keeps messages, or is another one: look everywhere."""
+        """The queue answers. Where it was not heard for longer than it keeps messages, or is another one: look everywhere."""
         now = self._now()
-        away_s = max(here - then for here, then in zip(now, self._heard_at, strict=True))
+        silent_s = max(here - then for here, then in zip(now, self._heard_at, strict=True))
         self._heard_at = now
-        if self.health.ok:
-            return
-        self.health.up()
-        log.info("watch.queue_answers", extra={"queue": self.queue.arn})
-        if self._missed or away_s >= (self._retention_s or LEAST_RETENTION_S):
-            log.warning("watch.events_lost", extra={"queue": self.queue.arn, "away_s": round(away_s)})
+        if not self.health.ok:
+            self.health.up()
+            log.info("watch.queue_answers", extra={"queue": self.queue.arn})
+        if self._missed or silent_s >= (self._retention_s or LEAST_RETENTION_S):
+            log.warning("watch.events_lost", extra={"queue": self.queue.arn, "silent_s": round(silent_s)})
             self._missed = False
             self._fanout.lose()
 
@@ -236,21 +238,24 @@ class SharedQueue:
 
 
 class SharedQueues:
-    """Every queue once per process, however many links use it."""
+    """Every queue of a process once per principal. Belongs to one event loop; close it with `aclose`."""
 
     def __init__(self) -> None:
-        self._queues: dict[tuple[str, str], SharedQueue] = {}
+        self._queues: dict[tuple[str, Hashable], SharedQueue] = {}
 
-    def get(self, queue: QueueName, principal: str, make: Callable[[], Queue]) -> SharedQueue:
-        """The poller of this queue as this principal; made at the first call, closed by `aclose`."""
+    def get(self, queue: QueueName, principal: Hashable, make: Callable[[], Queue]) -> SharedQueue:
+        """The poller of this queue as this principal; made at the first call."""
         place = (queue.arn, principal)
-        found = self._queues.get(place)
-        if found is None:
-            found = self._queues[place] = SharedQueue(make(), queue)
-        return found
+        if place not in self._queues:
+            self._queues[place] = SharedQueue(make(), queue)
+        return self._queues[place]
+
+    def health(self) -> dict[str, Health]:
+        """Every queue by its ARN: for a status display and metrics."""
+        return {made.queue.arn: made.health for made in self._queues.values()}
 
     async def aclose(self) -> None:
-        """Close all of them."""
+        """Close all of them; their feeds end. May be repeated."""
         queues, self._queues = list(self._queues.values()), {}
         for queue in queues:
             await queue.aclose()

@@ -27,12 +27,13 @@ from lakelink.errors import (
 )
 from lakelink.ports.crt import CrtWire, CrtWireOptions
 from lakelink.ports.crt_auth import CredentialSource, CrtSigner
-from lakelink.ports.crt_endpoint import parse_endpoint
+from lakelink.ports.crt_endpoint import DEFAULT_REGION, parse_endpoint
 from lakelink.ports.wire import S3Wire, WireRequest
 
 BATCH = 10  # messages per call (Amazon SQS Developer Guide, "Message quotas")
 CALL_TIMEOUT_S = 45.0  # longer than the longest poll, 20 s
 _ARN = re.compile(r"arn:(aws[a-z-]*):sqs:([a-z0-9-]+):([0-9]{12}):([A-Za-z0-9_-]{1,80}(?:\.fifo)?)").fullmatch
+_AWS_HOST = re.compile(r"sqs\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?").fullmatch
 _CREDENTIALS = frozenset(
     {"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "ExpiredToken"}
 )
@@ -54,22 +55,44 @@ class QueueName:
         return f"arn:{self.partition}:sqs:{self.region}:{self.account}:{self.name}"
 
 
-def parse_queue(arn: str) -> QueueName:
-    """The queue of an ARN.
+def parse_queue(text: str, region: str = "") -> QueueName:
+    """The queue of an ARN, or of a URL; a URL of AWS names its region, for another one it is `region`.
 
     Raises:
-        ConfigError: not the ARN of an SQS queue, or one of a FIFO queue, to which S3 cannot send.
+        ConfigError: neither, or one of a FIFO queue, to which S3 cannot send.
     """
-    match = _ARN(arn)
+    found = _of_url(text, region) if text.startswith(("https://", "http://")) else text
+    match = _ARN(found)
     if match is None:
         raise ConfigError(
-            f"{arn!r} is not the ARN of an SQS queue", hint="It looks like arn:aws:sqs:eu-central-1:123456789012:NAME."
+            f"{text!r} names no SQS queue",
+            hint="Write arn:aws:sqs:REGION:ACCOUNT:NAME, or https://sqs.REGION.amazonaws.com/ACCOUNT/NAME.",
         )
     if match[4].endswith(".fifo"):
         raise ConfigError(
             f"{match[4]} is a FIFO queue, and S3 sends to standard queues only", hint="Use another queue."
         )
     return QueueName(match[1], match[2], match[3], match[4])
+
+
+def _of_url(url: str, region: str) -> str:
+    """The URL as an ARN; "" where it has no account and name."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    aws = _AWS_HOST(parts.netloc)
+    where = aws[1] if aws else region or DEFAULT_REGION
+    partition = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
+    kind = next((value for start, value in partition.items() if where.startswith(start)), "aws")
+    account, slash, name = parts.path.strip("/").partition("/")
+    return f"arn:{kind}:sqs:{where}:{account}:{name}" if slash else ""
+
+
+def queue_endpoint(text: str) -> str:
+    """The endpoint that a queue's URL names, where it is not one of AWS; else "", which leaves it to the environment."""
+    parts = urlsplit(text)
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc and not _AWS_HOST(parts.netloc) else ""
 
 
 def sqs_endpoint(region: str, environ: Mapping[str, str]) -> str:

@@ -3,6 +3,9 @@
 `POST /events` with one message. The answer is 200 only after every link concerned has noted it durably, so that a store with a queue of its own
 keeps the message until then; 503 when a link has too much waiting or takes too long. A store that gives up pushing costs nothing either: the link
 is told to look everywhere. 4xx is for what would be wrong the next time, too.
+
+What is pushed while nobody listens may be lost: SeaweedFS 4.48 never tries again (its log says so, whatever `max_retries` is), so a link begins with a
+survey, and the listing at an interval goes on.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ log = logging.getLogger("lakelink.watch")
 
 PATH = "/events"
 MAX_CONNECTIONS = 32  # each holds at most one body
-TAKEN_TIMEOUT_S = 8.0  # shorter than the time-outs of those who push: SeaweedFS 10 s, EventBridge and MinIO more
+TAKEN_TIMEOUT_S = 4.0  # shorter than the patience of those who push: EventBridge 5 s, SeaweedFS 10 s
 TLS_HANDSHAKE_S = 10.0
 RETRY_AFTER = "Retry-After: 2"
 
@@ -112,7 +115,7 @@ class WebhookReceiver:
         await asyncio.gather(*tasks, return_exceptions=True)
         if server is not None:
             await server.wait_closed()
-        for feed in list(self._fanout.feeds):
+        for feed in self._fanout.feeds:
             await feed.aclose()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

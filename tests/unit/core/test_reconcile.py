@@ -253,3 +253,19 @@ def test_a_plan_deletes_from_the_deepest_up_and_creates_from_the_top_down():
     standing = reconcile({"x": BASE}, {"x": directory["files"]}, {"x": states("lake")["edited"]}, imports, ["x"])
     assert not standing.steps
     assert [d.path for d in standing.conflicts] == ["x"]
+
+
+def test_a_link_that_leads_elsewhere_has_other_content():
+    then = entry("here", side="files", kind=Kind.SYMLINK)
+    assert delta(then, replace(then, target="there")) is Delta.CONTENT
+    assert delta(then, replace(then)) is Delta.SAME
+
+
+@pytest.mark.parametrize("conflict", ConflictRule)
+def test_when_both_only_touched_metadata_no_bytes_are_moved_though_no_digest_is_known(conflict):
+    base = Agreed(entry("old", side="files", digest=False), entry("old", side="lake", digest=False))
+    files, lake = (
+        replace(one, posix=replace(one.posix, mode=mode)) for one, mode in ((base.files, 0o600), (base.lake, 0o640))
+    )
+    decision = decide("p", base, files, lake, Rule(ALL_EVENTS, ALL_EVENTS, conflict))
+    assert decision.verb in {Verb.EXPORT_METADATA, Verb.IMPORT_METADATA}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakelink.errors import LakelinkError, PreconditionFailed, Refused, RootMissing
+from lakelink.errors import LakelinkError, NotPermitted, PreconditionFailed, Refused, RootMissing
 from lakelink.links.retention import Retention, tend
 from lakelink.links.trash import Trash
 from lakelink.locations.base import Delete, Write
@@ -19,6 +19,7 @@ from lakelink.locations.local.options import LocalOptions
 from lakelink.locations.local.stamp import SPAN_NS, is_over, new_stamp, stamp_time_ns
 from lakelink.model.entry import Entry, Expect, Kind
 from lakelink.model.linkspec import Safety
+from lakelink.ports.linux import LinuxKernel
 from lakelink.testing.clocks import JumpingClock
 
 HOUR_NS = SPAN_NS
@@ -259,6 +260,20 @@ def test_a_trash_that_is_not_there_is_empty_and_a_root_that_is_not_there_an_erro
     assert Trash(str(tmp_path)).empty().files == 0
     for call in (lambda: list(Trash(str(tmp_path / "x")).items()), lambda: Trash(str(tmp_path / "x")).restore()):
         with pytest.raises(RootMissing):
+            call()
+
+
+def test_a_trash_that_may_not_be_opened_is_not_an_empty_one(scene):
+    scene.file("a")
+    scene.delete("a")
+
+    class Denied(LinuxKernel):
+        def open_beneath(self, path, flags, *, dir_fd):
+            raise PermissionError(13, "Permission denied")
+
+    trash = Trash(str(scene.root), Denied())
+    for call in (lambda: list(trash.items()), trash.restore, trash.empty):
+        with pytest.raises(NotPermitted):
             call()
 
 

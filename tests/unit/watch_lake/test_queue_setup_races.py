@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from lakelink.errors import StorageError
+from lakelink.errors import Refused, StorageError
 from lakelink.ports.crt_io import Endpoint
 from lakelink.ports.wire import WireRequest, WireResponse
 from lakelink.watch.notifications import EVENTS, LIFECYCLE, Notification, Notifications
@@ -30,7 +30,7 @@ class Clock:
 
 
 class Bucket:
-    """Holds the document; `before_get` and `on_put` are what happens meanwhile."""
+    """Holds the document; `before_get`, `after_get` and `on_put` are what happens meanwhile."""
 
     bucket = "lake"
 
@@ -38,7 +38,7 @@ class Bucket:
         self.endpoint = Endpoint(host, 443, True)
         self.document = Notifications(EMPTY, "lake")
         self.gets = self.puts = 0
-        self.before_get = lambda: None
+        self.before_get = self.after_get = lambda: None
         self.on_put = lambda: None
 
     def request(self, operation, method, key, *, query="", headers=None):
@@ -49,7 +49,9 @@ class Bucket:
         if request.method == "GET":
             self.gets += 1
             self.before_get()
-            return WireResponse(200, {}, self.document.document())
+            answer = WireResponse(200, {}, self.document.document())
+            self.after_get()
+            return answer
         self.on_put()
         self.puts += 1
         self.document = Notifications(request.body, "lake")
@@ -70,16 +72,29 @@ def ids(bucket):
     return {each.id for each in bucket.document.all}
 
 
-def test_what_somebody_adds_between_reading_and_writing_is_kept():
+def test_what_somebody_adds_while_it_is_read_is_kept():
     bucket = Bucket()
 
     def meanwhile():
-        if bucket.gets == 3:  # the look right before the write
+        if bucket.gets == 2:  # what was answered is what the change will be made from
             bucket.document.add(theirs(1))
 
-    bucket.before_get = meanwhile
+    bucket.after_get = meanwhile
     asyncio.run(setup_of(bucket).install(QUEUE))
     assert ids(bucket) == {"theirs-1", "lakelink-logs"}
+
+
+def test_overlap_that_appears_meanwhile_is_refused():
+    bucket = Bucket()
+
+    def meanwhile():
+        if bucket.gets == 1:
+            bucket.document.add(Notification("theirs", "arn:theirs", EVENTS))
+
+    bucket.after_get = meanwhile
+    with pytest.raises(Refused, match="theirs"):
+        asyncio.run(setup_of(bucket).install(QUEUE))
+    assert ids(bucket) == {"theirs"}
 
 
 def test_somebody_who_undoes_it_each_time_is_told_of():

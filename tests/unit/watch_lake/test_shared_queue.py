@@ -7,9 +7,13 @@ from contextlib import asynccontextmanager
 import pytest
 
 from lakelink.errors import InternalError, NotPermitted, QueueMissing, Unreachable
+from lakelink.ports.crt_auth import CredentialSource
+from lakelink.watch.fanout import MAX_SHARES
 from lakelink.watch.feed import EVERYTHING
-from lakelink.watch.sqs import MAX_BURST, SharedQueue, SharedQueues
+from lakelink.watch.lake import LakeFeeds, QueueAccess
+from lakelink.watch.sqs import MAX_BURST, SharedQueue
 from lakelink.watch.sqs_api import Message, parse_queue
+from lakelink.watch.webhook import WebhookReceiver
 
 QUEUE = parse_queue("arn:aws:sqs:eu-central-1:123456789012:events")
 DAY_S = 24 * 3600
@@ -105,6 +109,7 @@ async def shared(queue, clock):
     finally:
         await made.aclose()
     assert queue.closed
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def settled():
@@ -239,6 +244,62 @@ def test_a_message_seen_twice_is_handed_out_once_and_deleted_by_its_newest_handl
     run(main)
 
 
+def test_a_message_of_two_links_is_deleted_when_both_have_noted_it():
+    async def main():
+        clock = Clock()
+        queue = Queue(clock, [message(1, "in/a")])
+        async with shared(queue, clock) as made:
+            one, two = made.subscribe("lake", "").deliveries(), made.subscribe("lake", "in").deliveries()
+            first, second = await anext(one), await anext(two)
+            await first.taken()
+            await first.taken()
+            await settled()
+            assert queue.deleted == []
+            await second.taken()
+            await settled()
+            assert queue.deleted == ["h1"]
+
+    run(main)
+
+
+def test_a_message_that_a_closed_feed_had_not_noted_is_handed_out_again():
+    async def main():
+        clock = Clock()
+        queue = Queue(clock, [message(1, "a")])
+        async with shared(queue, clock) as made:
+            first = made.subscribe("lake", "")
+            gone = await anext(first.deliveries())
+            await first.aclose()
+            again = made.subscribe("lake", "").deliveries()
+            queue.add([message(1, "a")])
+            delivery = await anext(again)
+            await gone.taken()  # too late: nobody knows what became of it
+            await settled()
+            assert queue.deleted == []
+            await delivery.taken()
+            await settled()
+            assert queue.deleted == ["h1"]
+
+    run(main)
+
+
+def test_what_is_not_ours_or_not_understood_is_never_deleted():
+    async def main():
+        clock = Clock()
+        mixed = json.dumps({"Records": [event("in/a"), event("elsewhere/b")]})
+        left = [message(1, "elsewhere/a"), Message("m2", "h2", "junk", 0), Message("m3", "h3", mixed, 0)]
+        done = [Message("m4", "h4", '{"Event": "s3:TestEvent"}', 0), message(5, "in/.lakelink/x"), message(6, "in/z")]
+        queue = Queue(clock, left, left, done)
+        async with shared(queue, clock) as made:
+            found = await hints_of(made.subscribe("lake", "in").deliveries(), 2)
+            assert [hint.path for hint in found] == ["a", "z"]
+            await settled()
+            assert sorted(queue.deleted) == ["h4", "h5", "h6"]
+            assert (made.health.counts.foreign, made.health.counts.malformed) == (2, 1)
+
+    run(main)
+
+
 def test_full_polls_become_many_and_an_idle_queue_is_polled_once():
     async def main():
         clock = Clock()
@@ -277,15 +338,43 @@ def test_a_link_that_notes_nothing_stops_the_polling_and_another_goes_on():
     run(main)
 
 
-def test_a_failing_poller_is_told_to_who_waits():
+def test_a_failing_poller_is_told_to_who_waits_and_the_next_feed_begins_anew():
     async def main():
         clock = Clock()
         queue = Queue(clock, [message(1, "a")], RuntimeError("a broken invariant"))
         async with shared(queue, clock) as made:
-            deliveries = made.subscribe("lake", "").deliveries()
+            feed = made.subscribe("lake", "")
+            deliveries = feed.deliveries()
             await hints_of(deliveries, 1)
             with pytest.raises(InternalError, match="a broken invariant"):
                 await anext(deliveries)
+            await feed.aclose()
+            queue.add([message(2, "b")])
+            again = made.subscribe("lake", "").deliveries()
+            assert [hint.path for hint in await hints_of(again, 1)] == ["b"]
+        with pytest.raises(InternalError):
+            made.subscribe("lake", "")
+
+    run(main)
+
+
+def test_a_link_that_noted_nothing_for_longer_than_messages_are_kept_has_to_look_everywhere():
+    async def main():
+        clock = Clock()
+        queue = Queue(clock, *[[message(number, str(number))] for number in range(MAX_SHARES)])
+        async with shared(queue, clock) as made:
+            feed = made.subscribe("lake", "")
+            deliveries = feed.deliveries()
+            first = await anext(deliveries)
+            for _ in range(5):
+                await settled()
+            assert feed.full
+            clock.now_s += 15 * DAY_S
+            queue.add([message(MAX_SHARES, "later")])
+            await first.taken()
+            found = await hints_of(deliveries, MAX_SHARES)
+            while EVERYTHING not in found:
+                found += await hints_of(deliveries, 1)
 
     run(main)
 
@@ -307,16 +396,35 @@ def test_a_message_of_a_link_that_comes_later_is_looked_at_again():
 def test_queues_are_polled_once_however_many_links_use_them():
     async def main():
         clock = Clock()
-        made = []
+        opened = []
 
-        def make():
-            made.append(Queue(clock))
-            return made[-1]
+        def opener(_events, _access):
+            opened.append(Queue(clock))
+            return opened[-1]
 
-        queues = SharedQueues()
-        assert queues.get(QUEUE, "anna", make) is queues.get(QUEUE, "anna", make)
-        assert queues.get(QUEUE, "bert", make) is not queues.get(QUEUE, "anna", make)
-        await queues.aclose()
-        assert [queue.closed for queue in made] == [True, True]
+        feeds = LakeFeeds(opener=opener)
+        anna, bert = QueueAccess(credentials=CredentialSource(profile="anna")), QueueAccess()
+        url = "https://sqs.eu-central-1.amazonaws.com/123456789012/events"
+        one, two = (feeds.subscribe(where, anna, "lake", "in") for where in (QUEUE.arn, url))
+        assert one.health is two.health
+        assert feeds.subscribe(QUEUE.arn, bert, "lake", "in").health is not one.health
+        assert feeds.subscribe("", anna, "lake", "in") is None
+        assert list(feeds.health()) == [QUEUE.arn]
+        await feeds.aclose()
+        assert [queue.closed for queue in opened] == [True, True]
+        assert [each async for each in one.deliveries()] == []
+
+    run(main)
+
+
+def test_without_a_queue_the_webhook_is_the_source_where_there_is_one():
+    async def main():
+        receiver = WebhookReceiver()
+        await receiver.start()
+        feeds = LakeFeeds(receiver)
+        feed = feeds.subscribe("", QueueAccess(), "lake", "in")
+        assert (feed.kind, list(feeds.health())) == ("webhook", ["webhook"])
+        await feeds.aclose()
+        assert receiver.url == ""
 
     run(main)

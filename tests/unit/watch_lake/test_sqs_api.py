@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from lakelink.errors import CredentialsRefused, NotPermitted, QueueMissing, StorageError, Unreachable
+from lakelink.errors import ConfigError, CredentialsRefused, NotPermitted, QueueMissing, StorageError, Unreachable
 from lakelink.watch import sqs_api
-from lakelink.watch.sqs_api import Message, SqsApi, parse_queue, sqs_endpoint
+from lakelink.watch.sqs_api import Message, SqsApi, parse_queue, queue_endpoint, sqs_endpoint
 from tests.unit.watch_lake.answering import Wire
 
 QUEUE = parse_queue("arn:aws:sqs:eu-central-1:123456789012:events")
@@ -104,3 +104,39 @@ def test_a_service_that_never_answers_is_given_up(monkeypatch):
 def test_where_the_service_is(environ, endpoint):
     assert sqs_endpoint("eu-central-1", environ) == endpoint
     assert sqs_endpoint("cn-north-1", {}).endswith(".amazonaws.com.cn")
+
+
+@pytest.mark.parametrize(
+    ("text", "arn", "endpoint"),
+    [
+        ("arn:aws:sqs:eu-central-1:123456789012:q", "arn:aws:sqs:eu-central-1:123456789012:q", ""),
+        ("https://sqs.eu-central-1.amazonaws.com/123456789012/q", "arn:aws:sqs:eu-central-1:123456789012:q", ""),
+        ("https://sqs.cn-north-1.amazonaws.com.cn/123456789012/q", "arn:aws-cn:sqs:cn-north-1:123456789012:q", ""),
+        (
+            "https://sqs.us-gov-west-1.amazonaws.com/123456789012/q",
+            "arn:aws-us-gov:sqs:us-gov-west-1:123456789012:q",
+            "",
+        ),
+        ("http://127.0.0.1:9324/000000000000/q", "arn:aws:sqs:eu-west-1:000000000000:q", "http://127.0.0.1:9324"),
+    ],
+)
+def test_a_queue_is_named_by_arn_or_url(text, arn, endpoint):
+    assert parse_queue(text, "eu-west-1").arn == arn
+    assert queue_endpoint(text) == endpoint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "q",
+        "arn:aws:sns:r:1:t",
+        "https://sqs.eu-central-1.amazonaws.com/q",
+        "https://x/1/2",
+        "http://[",
+        "arn:aws:sqs:eu-central-1:123456789012:q.fifo",
+    ],
+)
+def test_what_names_no_queue_is_refused(text):
+    with pytest.raises(ConfigError):
+        parse_queue(text)

@@ -14,8 +14,8 @@ from typing import TypeAlias
 from lakelink.errors import LakelinkError, Retry, Unreachable
 from lakelink.locations.s3.client import S3Client
 from lakelink.locations.s3.conditions import head
-from lakelink.locations.s3.download import first_of
 from lakelink.locations.s3.keys import KeySpace, encode_key
+from lakelink.locations.s3.pouring import first_of
 from lakelink.locations.s3.translate import translate
 from lakelink.locations.s3.upload import StoreTraits
 from lakelink.ports.crt_endpoint import is_aws

@@ -34,7 +34,7 @@ from lakelink.locations.s3.client import S3Client
 from lakelink.locations.s3.conditions import head
 from lakelink.locations.s3.copying import copy_content, copy_object, set_object_posix
 from lakelink.locations.s3.deleting import delete_objects
-from lakelink.locations.s3.download import S3Content, first_of
+from lakelink.locations.s3.download import S3Content
 from lakelink.locations.s3.keys import KeySpace, encode_query
 from lakelink.locations.s3.learning import learn_write
 from lakelink.locations.s3.listing import scan
@@ -42,6 +42,7 @@ from lakelink.locations.s3.markers import is_implicit, marker_entry, put_marker
 from lakelink.locations.s3.metadata import entry_of_headers
 from lakelink.locations.s3.multipart import abort_abandoned, put_large
 from lakelink.locations.s3.options import MAX_OBJECT_BYTES, SMALL_BYTES
+from lakelink.locations.s3.pouring import first_of
 from lakelink.locations.s3.upload import StoreTraits, put_small
 from lakelink.locations.wrap.wire_metered import MeteredWire
 from lakelink.model.entry import Entry, Kind
@@ -169,6 +170,10 @@ class S3Location:
         S3 does not tell who began an upload: only call this where nobody else uploads for longer than that.
         """
         return await abort_abandoned(self.client, self.keys.prefix, older_than_s)
+
+    async def abort_uploads(self, paths: Sequence[str]) -> int:
+        """See `Uploader.abort_uploads`."""
+        return sum([await abort_abandoned(self.client, self.keys.key(path), 0.0, whole=True) for path in paths])
 
     async def _learn(self, needed: bool) -> None:
         if needed and self.store.conditions.write is None:

@@ -18,11 +18,11 @@ from lakelink.locations.base import Write
 from lakelink.locations.content import Content, SourceFile
 from lakelink.locations.s3.checksums import checksum_of, checksum_of_file
 from lakelink.locations.s3.client import S3Client
-from lakelink.locations.s3.download import first_of
 from lakelink.locations.s3.keys import encode_query
 from lakelink.locations.s3.metadata import SECOND_NS
 from lakelink.locations.s3.options import MAX_COPY_BYTES, MIB, SMALL_BYTES
 from lakelink.locations.s3.parts import Upload
+from lakelink.locations.s3.pouring import first_of
 from lakelink.locations.s3.upload import StoreTraits, put_small, rewrite_headers
 from lakelink.locations.s3.xml import element, records
 from lakelink.model.entry import Entry
@@ -96,8 +96,8 @@ async def multipart_copy(
     return await _carry_out(upload, headers, send)
 
 
-async def abort_abandoned(client: S3Client, prefix: str, older_than_s: float) -> int:
-    """Abort the multipart uploads below `prefix` begun longer ago than that; returns how many."""
+async def abort_abandoned(client: S3Client, prefix: str, older_than_s: float, *, whole: bool = False) -> int:
+    """Abort the multipart uploads below `prefix` (or, with `whole`, of just that key) begun longer ago than that; returns how many."""
     aborted = 0
     marker = ""
     while True:
@@ -108,6 +108,8 @@ async def abort_abandoned(client: S3Client, prefix: str, older_than_s: float) ->
         for _, fields in records(answer.body, {"Upload"}):
             begun_ns = int(datetime.fromisoformat(fields["Initiated"]).timestamp() * SECOND_NS)
             if client.clock.time_ns() - begun_ns < older_than_s * SECOND_NS or not fields["Key"].startswith(prefix):
+                continue
+            if whole and fields["Key"] != prefix:
                 continue
             request = client.request(
                 "AbortMultipartUpload", "DELETE", fields["Key"], query=f"uploadId={encode_query(fields['UploadId'])}"

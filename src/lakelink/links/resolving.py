@@ -1,0 +1,93 @@
+"""Resolving conflicts by command. Everything is done on the files side, where what is replaced goes to the trash; the link carries it like any change."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from lakelink.engine.contents import open_content
+from lakelink.errors import LakelinkError, PreconditionFailed, UsageError
+from lakelink.links.crew import Crew
+from lakelink.links.dirty import FILES
+from lakelink.links.effects import Effects, Step
+from lakelink.links.keeping import Keeper
+from lakelink.links.observe import Look
+from lakelink.locations.base import Delete, Write
+from lakelink.model.entry import Entry, Expect, Kind
+from lakelink.model.link import Agreed, Event
+from lakelink.model.path import display
+from lakelink.model.plan import Verb
+from lakelink.state.journal import Clash, Result
+
+Keep = Literal["files", "lake", "both"]
+_STANDING = {"files": Verb.TAKE_FILES, "lake": Verb.TAKE_LAKE, "both": Verb.KEEP_BOTH}
+
+
+async def resolve(crew: Crew, conflict_id: int, keep: Keep) -> None:
+    """See `Link.resolve`."""
+    clash = next((c for c in crew.journal.conflicts() if c.id == conflict_id), None)
+    if clash is None:
+        raise UsageError(f"there is no open conflict {conflict_id}", hint="`lakelink link conflicts NAME` lists them.")
+    if clash.copy:
+        await _settle_copy(crew, clash, keep)
+    else:
+        await _settle_standing(crew, clash, keep)
+    crew.journal.resolve(conflict_id, keep, crew.clock.time_ns())
+
+
+async def _settle_copy(crew: Crew, clash: Clash, keep: Keep) -> None:
+    """The path holds the lake's version and the copy the files'."""
+    if keep == "both":
+        return
+    path, copy = clash.path, clash.copy
+    there, kept = await crew.files.stat([path, copy])
+    for seen in (there, kept):
+        if isinstance(seen, LakelinkError):
+            raise seen
+    if not isinstance(kept, Entry):
+        raise PreconditionFailed(f"{display(copy)} is not there", hint="Was it moved? Then keep both.")
+    if keep == "files":
+        old = there if isinstance(there, Entry) else None
+        if old is not None and old.kind is Kind.DIR:
+            raise PreconditionFailed(
+                f"{display(path)} is a directory", hint="Move the copy where it belongs, then keep both."
+            )
+        content = await open_content(copy, crew.files, kept)
+        write = Write(path, kept.kind, content, kept.posix, Expect(old.version if old else None))
+        (answer,) = await crew.files.write([write])
+        if isinstance(answer, LakelinkError):
+            raise answer
+    (error,) = await crew.files.delete([Delete(copy, kept.kind, Expect(kept.version))])
+    now_s = crew.clock.monotonic()
+    for changed in (path, copy):
+        crew.dirty.note(changed, FILES, now_s)
+    if error is not None:
+        raise error
+
+
+async def _settle_standing(crew: Crew, clash: Clash, keep: Keep) -> None:
+    """Both versions stand because the policies do not let the link settle it; the operator does."""
+    mark = crew.dirty.claim(clash.path, crew.clock.monotonic())
+    if mark is None:
+        raise PreconditionFailed(f"{display(clash.path)} is being looked at", hint="Try again in a moment.")
+    try:
+        mark.files = mark.lake = True
+        (look,) = await crew.observer.look([mark])
+        answer = await _force(crew, look, keep, clash.reason)
+        await crew.files.flush()
+        crew.journal.settle([Result(clash.path, keep_base=False, base=answer)], crew.clock.time_ns())
+    finally:
+        crew.dirty.done(mark)
+
+
+async def _force(crew: Crew, look: Look, keep: Keep, reason: str) -> Agreed | None:
+    files, lake = look.files, look.lake
+    if not isinstance(files, Entry) or not isinstance(lake, Entry):
+        raise PreconditionFailed(f"{display(look.path)} is not on both sides any more", hint="It is looked at again.")
+    step = Step(look, _STANDING[keep], files, lake, reason)
+    effects = Effects(crew.files, crew.lake)
+    exports = bool(crew.rule.exports & {Event.NEW, Event.CHANGED})
+    keeper = Keeper(crew.files, crew.lake, crew.journal, crew.dirty, crew.clock, effects, crew.host, exports)
+    answer = await keeper.run(step, crew.rule.conflict)
+    if isinstance(answer, LakelinkError):
+        raise answer
+    return answer
