@@ -39,6 +39,8 @@ _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _NEW = re.compile(r"new-[0-9a-f]{16}")
 _OLD = re.compile(r"old-([0-9a-f]+)-([0-9a-f]+)-([0-9a-f]+)-([0-9a-f]+)-([kd])-[0-9a-f]{16}")
 _TIME_MODULUS = 1 << 64
+# Another user's, or nothing that could be written to through a descriptor: a symlink, a socket, a device without a driver.
+_NOT_FOR_US = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO, errno.ENODEV})
 
 
 class Area:
@@ -179,12 +181,14 @@ class Area:
             self._kernel.unlink(name, dir_fd=self.tmp_fd)
 
     def has_writers(self, name: str) -> bool:
-        """Whether someone surely still writes to the file. A kernel or file system that does not tell counts as no."""
+        """Whether someone still writes to the file. A kernel or file system that does not tell counts as no; being unable to ask (no descriptor
+        to be had, trouble with the disk) counts as yes: what may be in use is kept.
+        """
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
         try:
             fd = self._kernel.open(name, flags, dir_fd=self.tmp_fd)
-        except OSError:
-            return False
+        except OSError as error:
+            return error.errno not in _NOT_FOR_US
         try:
             return self._kernel.lease(fd) is False
         finally:

@@ -58,6 +58,8 @@ class Descriptors:
         inode.writers -= file.writes
         inode.leases -= file.leased
         inode.locks.pop(fd, None)
+        if file.writes:
+            self._disk.tell(inode)
         self._disk.release(inode)
 
     def close_all(self) -> None:

@@ -40,6 +40,7 @@ class Disk:
         self.device = device
         self._next_ino = _FIRST_INO
         self._serials = 0
+        self.zeros = True  # a power failure may leave a file its size and time, and zeros for bytes
         self.actor = ""  # who changes something now; "" = the program under test
         self.changes = 0  # that users see, so far
         self._free: list[int] = []
@@ -47,6 +48,8 @@ class Disk:
         self._log: list[_Step] = []
         self._dirty: dict[int, Inode] = {}  # by serial number, since inode numbers are used again
         self.gone: Callable[[Inode], None] | None = None
+        self.named: list[Callable[[Sequence[Assignment]], None]] = []  # hear of each change of names
+        self.written: list[Callable[[Inode], None]] = []  # hear of each change of an inode, and of each end of writing
         self.top = Inode(ROOT_INO, device, stat.S_IFDIR | 0o755, now_ns())
         self.top.nlink = 1
         self.top.keep()
@@ -64,6 +67,11 @@ class Disk:
         inode.serial = self._serials
         self.soil(inode)
         return inode
+
+    def tell(self, inode: Inode) -> None:
+        """Somebody changed the inode through a call, or stopped writing to it."""
+        for hear in self.written:
+            hear(inode)
 
     def soil(self, inode: Inode) -> None:
         """The inode is not on the disk as it is now."""
@@ -103,6 +111,8 @@ class Disk:
             if not inode.nlink:
                 inode.orphaned_by = self.actor
             self.release(inode)
+        for hear in self.named:
+            hear(assignments)
 
     # Durability
     def sync_all(self) -> None:
@@ -151,7 +161,7 @@ class Disk:
             inode.opens = inode.writers = inode.leases = 0
             inode.locks = {}
             if inode.serial in dirty:
-                inode.fall_back(choice.random(), choice.random())
+                inode.fall_back(choice.random(), choice.random(), zeros=self.zeros)
                 inode.keep()
         self._freed.clear()
         used = {inode.ino for inode in seen.values()}

@@ -107,11 +107,11 @@ class Inode:
         """What it is now is on the disk."""
         self.stable = Stable(self)
 
-    def fall_back(self, chance: float, cut: float) -> None:
+    def fall_back(self, chance: float, cut: float, *, zeros: bool) -> None:
         """After a power failure: what was synced, or more. `chance` and `cut` in [0, 1) decide how much of what was not.
 
-        The outcomes are those seen with ext4, xfs and btrfs: the old state, the new one, a file that is empty, one that ends early, and one that has
-        its new size and zeros in it.
+        The outcomes are those seen with ext4, xfs and btrfs: the old state, the new one, a file that is empty, one that ends early, and (`zeros`) one
+        that has its new size and zeros in it.
         """
         if self.is_directory or self.is_link:
             if self.stable is not None and chance < 0.5:
@@ -120,9 +120,9 @@ class Inode:
         size = len(self.data)
         if chance < 0.2 and self.stable is not None:
             self._restore(self.stable)
-        elif chance < 0.35:
+        elif chance < (0.35 if zeros else 0.6):
             self.data = bytearray()
-        elif chance < 0.45:
+        elif chance < (0.45 if zeros else 0.75):
             self.data = self.data[: int(cut * size)]
         elif chance < 0.75:
             self.data = bytearray(size)

@@ -370,6 +370,7 @@ class SimKernel:
         inode.ctime_ns = self.disk.now_ns()
         self.disk.changes += not inode.own
         self.disk.soil(inode)
+        self.disk.tell(inode)
 
     def _modified(self, inode: Inode) -> None:
         inode.mtime_ns = self.disk.now_ns()

@@ -58,7 +58,7 @@ def play(told: Told) -> Verdict:
         return Verdict(seed=told.seed, faults=(str(stuck),), digest="", happenings=())
 
 
-class _Way(Enum):
+class Way(Enum):
     """From where to where."""
 
     UP = "files to lake"
@@ -73,19 +73,23 @@ class _OneWay:
         self._world = world
         self._machine = world.machine("m1")
         self._people: People = self._machine.people(ROOT)
-        self._strangers = Strangers(world.store, PREFIX, world.ledger)
-        self._way = world.chance.stream("direction").choice(list(_Way))
-        self._up = self._way is _Way.UP
+        drawn = world.chance.stream("direction").choice(list(Way))
+        self._way = Way(world.told.shape) if world.told.shape else drawn
+        self._up = self._way is Way.UP
+        # Last-Modified counts seconds: metadata that somebody rewrites at the target in the second of our own write is not noticed.
+        self._strangers = Strangers(world.store, PREFIX, world.ledger, describing=not self._up)
         self._seen: set[tuple[object, ...]] = set()
         if self._up:
+            # Nothing can tell such a file of the source from a whole one, and nobody but its writer could have synced it.
+            self._machine.disk.zeros = False
             self._machine.elsewhere = set  # what the source lost with its power, its target loses with the next run
         self._machine.looked = self._looked
         self._machine.gone = self._gone
         world.noted = self._noted
         world.store.objects.told.append(self._replaced)
         world.asides += [self._people.act, self._strangers.act]
-        if self._way is _Way.ACROSS:
-            self._others = Strangers(world.store, COPY, world.ledger, name=OTHERS)
+        if self._way is Way.ACROSS:
+            self._others = Strangers(world.store, COPY, world.ledger, name=OTHERS, describing=False)
             world.asides = [self._strangers.act, self._others.act]
 
     async def tell(self) -> Verdict:
@@ -95,8 +99,8 @@ class _OneWay:
         for _ in range(begin.randint(3, 12)):
             world.aside(begin)
         for _ in range(_RUNS):
+            await asyncio.sleep(begin.random() * begin.choice([2, 8]))
             await self._run()
-            await asyncio.sleep(begin.random() * 3)
             if begin.random() < _POWER_AT_REST:
                 world.trace.add("power failure at rest")
                 self._machine.crashed(End.POWER, self._people)
@@ -126,7 +130,7 @@ class _OneWay:
 
     def _differences(self) -> list[str]:
         lake, unclear = lake_view(self._world.store.objects.now, PREFIX)
-        if self._way is _Way.ACROSS:
+        if self._way is Way.ACROSS:
             copy, unclear_too = lake_view(self._world.store.objects.now, COPY)
             return differences(copy, lake, unclear | unclear_too, posix=True)
         return differences(files_view(self._people.files()), lake, unclear, posix=self._up)
@@ -162,7 +166,7 @@ class _OneWay:
     def _sides(self) -> tuple[Location, Location]:
         world, machine = self._world, self._machine
         lake = world.lake(machine, PREFIX)
-        if self._way is _Way.ACROSS:
+        if self._way is Way.ACROSS:
             return lake, world.lake(machine, COPY)
         files = world.local(machine, ROOT, LocalOptions(create_root=not self._up))
         return (files, lake) if self._up else (lake, files)
@@ -172,7 +176,7 @@ class _OneWay:
         self._seen.add((inode.serial, inode.mtime_ns, len(inode.data)))
 
     def _gone(self, inode: Inode) -> None:
-        if self._machine.disk.actor or self._way is not _Way.DOWN:
+        if self._machine.disk.actor or self._way is not Way.DOWN:
             return
         tokens = tokens_in(inode.data)
         self._world.ledger.destroyed(tokens, f"removed from the disk at {self._world.loop.time():.6f}")

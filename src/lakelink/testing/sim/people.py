@@ -40,7 +40,6 @@ class People:
         self._name = name
         self._pens: list[_Pen] = []
         self._old: list[bytes] = []
-        self.touched: Callable[[str], None] = lambda _path: None  # hears of each path that an act may have changed
         self._acts: list[tuple[int, Callable[[random.Random], str]]] = [
             (5, self._write),
             (3, self._save),
@@ -141,7 +140,6 @@ class People:
 
     # Acts
     def _at(self, path: str) -> str:
-        self.touched(path)
         return join(self._root, path)
 
     def _some(self, choice: random.Random, wanted: Callable[[Inode], bool]) -> str | None:
@@ -203,14 +201,12 @@ class People:
             self._store(pen)
             return f"write on in {pen.path!r} through its mapping"
         self._kernel.write(pen.fd, self._bytes(pen.path))
-        self.touched(pen.path)
         return f"write on in {pen.path!r}"
 
     def _close(self, pen: _Pen) -> str:
         self._pens.remove(pen)
         self._write_back(pen)
         self._kernel.close(pen.fd)
-        self.touched(pen.path)
         return f"close {pen.path!r}"
 
     def _append(self, choice: random.Random) -> str:
@@ -263,8 +259,6 @@ class People:
     def _move(self, old: str, new: str, flags: int = 0) -> None:
         top = self._kernel.open(self._root, os.O_PATH | os.O_DIRECTORY)
         try:
-            self.touched(old)
-            self.touched(new)
             self._kernel.rename(old, new, old_dir_fd=top, new_dir_fd=top, flags=flags)
         finally:
             self._kernel.close(top)
@@ -342,7 +336,6 @@ class People:
         path = self._new(choice)
         top = self._kernel.open(self._root, os.O_PATH | os.O_DIRECTORY)
         try:
-            self.touched(path)
             self._kernel.symlink(choice.choice([b"a", b"nowhere", b"/etc/passwd"]), path, dir_fd=top)
         finally:
             self._kernel.close(top)
@@ -354,7 +347,6 @@ class People:
             return "nothing to link"
         top = self._kernel.open(self._root, os.O_PATH | os.O_DIRECTORY)
         try:
-            self.touched(new)
             self._kernel.link(old, new, old_dir_fd=top, new_dir_fd=top)
         finally:
             self._kernel.close(top)

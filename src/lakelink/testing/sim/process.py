@@ -51,6 +51,7 @@ class Process:
     def __init__(self, name: str, loop: SimLoop, chance: Chance, trace: Trace, odds: Odds) -> None:
         self.name = name
         self.end: End | None = None
+        self.failed = False  # its work ended by an error
         self._loop = loop
         self._chance = chance
         self._trace = trace
@@ -116,6 +117,7 @@ class Process:
         either: list[asyncio.Future[Any]] = [task, self._ended]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if self.end is None:
+            self.failed = task.cancelled() or task.exception() is not None
             return task.result()
         for _ in range(_UNWINDING_ROUNDS):
             going = [one for one in self._tasks if not one.done()]

@@ -19,7 +19,9 @@ _MTIME_NS = 1_600_000_000_000_000_000
 class Strangers:
     """All foreign writers below one prefix. What their requests replace or delete, they threw away."""
 
-    def __init__(self, store: SimStore, prefix: str, ledger: Ledger, *, name: str = STRANGER) -> None:
+    def __init__(
+        self, store: SimStore, prefix: str, ledger: Ledger, *, name: str = STRANGER, describing: bool = True
+    ) -> None:
         self._name = name
         self._store = store
         self._prefix = prefix
@@ -32,7 +34,7 @@ class Strangers:
             (3, self._delete),
             (2, self._multipart),
             (1, self._copy),
-            (1, self._rewrite_metadata),
+            (int(describing), self._rewrite_metadata),
             (1, self._put_back),
             (1, self._put_impossible),
             (1, self._put_link),

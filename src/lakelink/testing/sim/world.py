@@ -7,7 +7,7 @@ import random
 import tempfile
 from collections.abc import Callable, Collection, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ class Told:
     without: Collection[int] = ()
     verbose: bool = False
     profile: str = ""  # "" = drawn from the seed
-    details: dict[str, Any] = field(default_factory=dict)
+    shape: str = ""  # what kind of story, in the words of who tells it; "" = drawn from the seed
 
 
 class World:
@@ -70,6 +70,7 @@ class World:
 
     def __init__(self, loop: SimLoop, told: Told, place: Path) -> None:
         self.loop = loop
+        self.told = told
         self.chance = Chance(told.seed, told.without)
         self.trace = Trace(verbose=told.verbose)
         self.ledger = Ledger()
