@@ -96,12 +96,21 @@ class PathProblem(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int = 0
 
 
-class Checked(msgspec.Struct, frozen=True):
-    """The journal compared with both sides."""
+class Difference(msgspec.Struct, frozen=True):
+    """A path where a side is not as the journal says."""
 
-    checked: int
-    problems: list[PathProblem]
-    repaired: int
+    path: WirePath
+    side: str  # files, lake
+    what: str  # new, changed, missing
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """The journal compared with both sides. What a link at work is about to carry differs as well."""
+
+    agreed: int
+    differences: int
+    named: list[Difference]  # the first of them
+    repaired: bool
 
 
 class HeldPath(msgspec.Struct, frozen=True):

@@ -44,6 +44,7 @@ COMMANDS = {
     "pause": Command("steer:pause", RUNNING, "Let a link rest."),
     "resume": Command("steer:resume", RUNNING, "Let a link go on."),
     "reconcile": Command("steer:reconcile", RUNNING, "Compare both sides of a link now."),
+    "check": Command("check:check", RUNNING, "Compare a link's journal with both sides."),
     "log": Command("log:log", RUNNING, "Show what happened to a link: changes of state, tasks, paths that failed."),
     "conflicts": Command("conflicts:conflicts", LEFT, "List what both sides changed."),
     "resolve": Command("conflicts:resolve", LEFT, "Settle a conflict."),

@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 from lakelink.api import calls
 from lakelink.api.answers import (
+    Checked,
     Daemon,
+    Difference,
     HeldPath,
     LinkDetail,
     LogEntry,
@@ -19,6 +21,7 @@ from lakelink.api.answers import (
     Settled,
     StatusReport,
     TaskInfo,
+    wire_path,
 )
 from lakelink.daemon import journals
 from lakelink.daemon.admission import admit
@@ -58,6 +61,7 @@ class Handlers:
             calls.ResumeLink: self._resume,
             calls.ReconcileLink: self._reconcile,
             calls.SettleLink: self._settle,
+            calls.CheckLink: self._check,
             calls.ListHeld: self._held,
             calls.ListProblems: self._problems,
             calls.ListConflicts: self._conflicts,
@@ -149,6 +153,12 @@ class Handlers:
 
         settled = await _beating(asked, so_far, keeper.during(lambda link: link.settle(timeout_s)))
         return Settled(settled=settled, status=keeper.status())
+
+    async def _check(self, call: calls.CheckLink, asked: Asked) -> Checked:
+        keeper = self._keeper(call.link)
+        found = await _beating(asked, lambda: None, keeper.during(lambda link: link.check(repair=call.repair)))
+        named = [Difference(wire_path(each.path), each.side, each.what) for each in found.named]
+        return Checked(found.agreed, found.differences, named, repaired=call.repair and bool(found.differences))
 
     async def _held(self, call: calls.ListHeld, _asked: Asked) -> list[HeldPath]:
         return journals.held(self._supervisor.state_dir, self._keeper(call.link).spec, call.most)

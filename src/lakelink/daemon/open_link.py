@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from lakelink.errors import InternalError, LakelinkError
+from lakelink.links.check import CheckResult
 from lakelink.links.tasks import Tasks
 from lakelink.model.linkspec import LinkSpec, LinkState, LinkStatus
 
@@ -37,6 +38,8 @@ class OpenLink(Protocol):
         ...
 
     async def resolve(self, conflict_id: int, keep: Literal["files", "lake", "both"]) -> None: ...
+
+    async def check(self, *, repair: bool) -> CheckResult: ...
 
     async def aclose(self) -> None:
         """Close both sides and the journal. Idempotent."""

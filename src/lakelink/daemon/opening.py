@@ -13,10 +13,11 @@ from typing import Literal
 from lakelink.config.document import Document
 from lakelink.core.brake import Brake
 from lakelink.daemon.journals import journal_path
-from lakelink.daemon.lake_feeds import LakeFeeds
+from lakelink.daemon.lake_feeds import subscribe
 from lakelink.engine.supervise import together
-from lakelink.errors import LakelinkError, Unsupported
+from lakelink.errors import LakelinkError
 from lakelink.links.acceptance import accept_root
+from lakelink.links.check import CheckResult
 from lakelink.links.events import Events
 from lakelink.links.identity import RootGuard
 from lakelink.links.parts import Parts, SidedFeed
@@ -37,6 +38,7 @@ from lakelink.state.event_log import EventLog
 from lakelink.state.journal import Journal
 from lakelink.watch.choose import open_local_feed, this_machine
 from lakelink.watch.fanout import LakeFeed
+from lakelink.watch.lake import LakeFeeds
 from lakelink.watch.mounts import file_system
 
 
@@ -90,7 +92,10 @@ class OpenedLink:
         self._link.update(spec)
 
     async def resolve(self, conflict_id: int, keep: Literal["files", "lake", "both"]) -> None:
-        raise Unsupported(f"conflict {conflict_id} cannot be resolved by command yet ({keep})")
+        await self._link.resolve(conflict_id, keep)
+
+    async def check(self, *, repair: bool) -> CheckResult:
+        return await self._link.check(repair=repair)
 
     async def aclose(self) -> None:
         """Close everything. Idempotent."""
@@ -155,7 +160,7 @@ class LinkOpener:
         stack.push_async_callback(chosen.feed.aclose)
         feeds = [SidedFeed("files", chosen.feed)]
         why = [f"here: {' '.join(filter(None, (chosen.why, chosen.caveat)))}"]
-        pushed = self._lake_feeds.subscribe(spec, document)
+        pushed = subscribe(self._lake_feeds, spec, document)
         if pushed is not None:
             stack.push_async_callback(pushed.aclose)
             feeds.append(SidedFeed("lake", pushed))

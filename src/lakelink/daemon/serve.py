@@ -19,7 +19,7 @@ from lakelink.config.document import Document, find_document, load_document
 from lakelink.config.serve import Address, ServeSettings, read_serve
 from lakelink.daemon import process
 from lakelink.daemon.handlers import Handlers
-from lakelink.daemon.lake_feeds import LakeFeeds
+from lakelink.daemon.lake_feeds import start_webhook
 from lakelink.daemon.lock import daemon_lock
 from lakelink.daemon.metrics import render
 from lakelink.daemon.notify import ServiceManager
@@ -31,7 +31,8 @@ from lakelink.daemon.supervisor import Supervisor
 from lakelink.errors import LakelinkError, StorageError
 from lakelink.obs import log
 from lakelink.obs.log import Event
-from lakelink.watch.webhook import WebhookOptions
+from lakelink.watch.lake import LakeFeeds
+from lakelink.watch.webhook import WebhookReceiver
 
 TELL_EVERY_S = 1.0
 GRACE_S = 3.0  # beyond the deadline of a stop, for what does not hear any more
@@ -71,20 +72,20 @@ class _Daemon:
         self._stop = asyncio.Event()
         self._started_ns = time.time_ns()
         self._metrics: MetricsServer | None = None
-        self._lake_feeds = LakeFeeds()
+        self._webhook: WebhookReceiver | None = None
         self._settings_error = ""
         self._reloading = asyncio.Lock()
 
     async def run(self) -> int:
         state_dir = self._options.state_dir
-        self._lake_feeds = LakeFeeds(_webhook(self._settings))
-        opener = LinkOpener(state_dir, lambda: supervisor.document, self._lake_feeds)
-        supervisor = Supervisor(state_dir, self._document, opener)
-        handlers = Handlers(supervisor, self._describe, lambda: self._reload(supervisor))
         async with AsyncExitStack() as stack:
+            self._webhook = await start_webhook(self._settings.webhook)
+            lake_feeds = LakeFeeds(self._webhook)
+            stack.push_async_callback(lake_feeds.aclose)
+            opener = LinkOpener(state_dir, lambda: supervisor.document, lake_feeds)
+            supervisor = Supervisor(state_dir, self._document, opener)
+            handlers = Handlers(supervisor, self._describe, lambda: self._reload(supervisor))
             await self._start_metrics(supervisor, stack)
-            stack.push_async_callback(self._lake_feeds.aclose)
-            await self._lake_feeds.start()
             told = supervisor.start()
             server = ApiServer(state_dir, handlers)
             try:
@@ -124,7 +125,7 @@ class _Daemon:
             settings=str(settings or ""),
             settings_error=self._settings_error,
             metrics=self._metrics.url if self._metrics else "",
-            webhook=self._lake_feeds.webhook_url,
+            webhook=self._webhook.url if self._webhook else "",
             open_files=used.open_files,
             max_open_files=used.max_open_files,
             threads=used.threads,
@@ -225,19 +226,6 @@ class _Daemon:
         timer.daemon = True
         timer.start()
         return timer
-
-
-def _webhook(settings: ServeSettings) -> WebhookOptions | None:
-    asked = settings.webhook
-    if asked is None:
-        return None
-    return WebhookOptions(
-        host=asked.address.host,
-        port=asked.address.port,
-        token=asked.token,
-        cert_file=asked.cert_file,
-        key_file=asked.key_file,
-    )
 
 
 def _links(count: int) -> str:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lakelink.errors import LakelinkError, Unreachable
-from lakelink.locations.s3.download import first_of
+from lakelink.locations.s3.pouring import first_of
 from lakelink.locations.s3.location import S3Location
 from lakelink.ports.random import SystemRandom
 from lakelink.ports.wire import WireResponse
