@@ -41,6 +41,7 @@ COMMANDS = {
     "show": Command("show:show", MAKING, "Show one link: what it was told, and how it stands."),
     "update": Command("update:update", MAKING, "Change what a link was told."),
     "remove": Command("remove:remove", MAKING, "Let go of a link."),
+    "events": Command("events:events", MAKING, "Have the lake's changes pushed."),
     "pause": Command("steer:pause", RUNNING, "Let a link rest."),
     "resume": Command("steer:resume", RUNNING, "Let a link go on."),
     "reconcile": Command("steer:reconcile", RUNNING, "Compare both sides of a link now."),

@@ -17,6 +17,8 @@ from lakelink.model.linkspec import LinkSpec
 from lakelink.model.path import OWN_DIRECTORY, display
 from lakelink.model.units import format_duration
 from lakelink.ports.random import SystemRandom
+from lakelink.watch.choose import this_machine
+from lakelink.watch.mounts import file_system
 
 ANSWER_WITHIN_S = 30.0
 
@@ -63,7 +65,9 @@ def look_at_directory(spec: LinkSpec, document: Document) -> list[str]:
             f"user {os.geteuid()} may not read and write {display(path)}",
             hint="Run the daemon as the directory's owner, or as root.",
         )
-    return []
+    machine = this_machine()
+    caveat = file_system(machine.kernel, machine.notify, path).caveat(spec.pace.scan_interval_s)
+    return [caveat] if caveat else []
 
 
 async def _look_at_lake(spec: LinkSpec, document: Document, *, accept_unconditional_writes: bool) -> list[str]:

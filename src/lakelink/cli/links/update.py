@@ -41,8 +41,6 @@ def update(
     Args:
         name: of the link.
     """
-    from lakelink.api.calls import UpdateLink
-    from lakelink.cli.links.reach import either
     from lakelink.cli.links.show import spec_of
     from lakelink.cli.links.told import spec_fields, spec_lines
     from lakelink.cli.result import print_json, print_lines
@@ -52,16 +50,9 @@ def update(
             "--clear-filters leaves no pattern, and some are given", hint="Given patterns replace the old."
         )
 
-    def changed(spec: LinkSpec) -> LinkSpec:
-        return options.apply(dataclasses.replace(spec, filters=()) if clear_filters else spec)
-
-    def alone(registry: Registry, _document: Document, _state_dir: Path) -> LinkDetail:
-        from lakelink.daemon.supervisor import update_stored
-
-        return _detail(update_stored(registry, changed(was), was))
-
     was = spec_of(name, output.config)
-    detail = either(UpdateLink(spec=changed(was), was=was), alone, output.config)
+    spec = options.apply(dataclasses.replace(was, filters=()) if clear_filters else was)
+    detail = change(was, spec, output.config)
     if output.json:
         print_json(spec_fields(detail.spec))
     elif not output.quiet:
@@ -69,8 +60,21 @@ def update(
     return 0
 
 
-def _detail(spec: LinkSpec) -> LinkDetail:
-    from lakelink.api.answers import LinkDetail
-    from lakelink.daemon.open_link import unopened
+def change(was: LinkSpec, spec: LinkSpec, config: str | None) -> LinkDetail:
+    """Store other settings of a link, in the daemon where one runs.
 
-    return LinkDetail(spec, unopened(spec, activity=""))
+    Raises:
+        Refused: it is declared, or was changed meanwhile. What `either` raises.
+    """
+    from lakelink.api.calls import UpdateLink
+    from lakelink.cli.links.reach import either
+
+    def alone(registry: Registry, _document: Document, _state_dir: Path) -> LinkDetail:
+        from lakelink.api.answers import LinkDetail
+        from lakelink.daemon.open_link import unopened
+        from lakelink.daemon.supervisor import update_stored
+
+        stored = update_stored(registry, spec, was)
+        return LinkDetail(stored, unopened(stored, activity=""))
+
+    return either(UpdateLink(spec=spec, was=was), alone, config)
