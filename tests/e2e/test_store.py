@@ -12,7 +12,11 @@ from tests.e2e.program import PATIENCE_S, Program
 
 def test_a_served_store_answers_survives_a_restart_and_ends_with_its_program(seaweed, program, tmp_path):
     del seaweed  # skips where the server is not installed
-    folder = tmp_path / "server"
+    folder = (
+        tmp_path
+        / "a path with a comma, too long for the address of a Unix socket, which has at most 107 bytes"
+        / "server"
+    )
 
     def serve() -> tuple[object, dict[str, str]]:
         process = program.start("store", "serve", folder, "--json", "--bucket", "mine")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable, Coroutine
@@ -21,6 +22,7 @@ from lakelink.ports.random import Random, SystemRandom
 T = TypeVar("T")
 
 PAUSES = Backoff(base_s=1.0, cap_s=60.0)
+OPENED_WITHIN_S = 20.0  # a call waits so long for a link that is just being opened
 GOOD_AFTER_S = 120.0  # a link that ran for so long begins with short pauses again
 
 
@@ -40,6 +42,7 @@ class Keeper:
         self._trouble: LakelinkError | None = None
         self._deleting = False
         self._ended = asyncio.Event()  # of the open link
+        self._tried = asyncio.Event()  # it was opened, or that failed
 
     def start(self) -> None:
         """Begin, in a task of its own; nothing where it runs already, or has not ended yet: one root never has two runtimes."""
@@ -72,13 +75,25 @@ class Keeper:
             )
         return self._link
 
+    async def opened(self) -> OpenLink:
+        """The open link; one that is just being opened is waited for.
+
+        Raises:
+            Refused: it is not open at the moment; the message says why.
+        """
+        if self._link is None and self._trouble is None and self._task is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(OPENED_WITHIN_S):
+                    await self._tried.wait()
+        return self.link
+
     async def during(self, work: Callable[[OpenLink], Coroutine[Any, Any, T]]) -> T:
         """Do something with the open link, for as long as it stays open.
 
         Raises:
             Refused: it is not open, or ended meanwhile; what the work raises.
         """
-        link = self.link
+        link = await self.opened()
         task = asyncio.ensure_future(work(link))
         ended = asyncio.ensure_future(self._ended.wait())
         try:
@@ -183,11 +198,13 @@ class Keeper:
             if self.spec.paused:
                 link.pause()
             self._link, self._trouble, self._ended = link, None, asyncio.Event()
+            self._tried.set()
             log.emit(logging.INFO, Event.LINK_STARTED, {"link": self.spec.name})
             ended = await outcome(link.run())
             self._note(ended)
         finally:
             self._link = None
+            self._tried.clear()
             await link.aclose()
             self._ended.set()
 
@@ -195,6 +212,7 @@ class Keeper:
         trouble = ended or InternalError("the link ended by itself")
         again = self._trouble is not None and str(self._trouble) == str(trouble)
         self._trouble = trouble
+        self._tried.set()
         # The same trouble every minute is one line, and the rest for whoever looks closely.
         level = logging.DEBUG if again else logging.ERROR
         fields: dict[log.Field, log.Value] = {

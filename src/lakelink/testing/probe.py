@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lakelink.errors import LakelinkError, Unreachable
-from lakelink.locations.s3.pouring import first_of
 from lakelink.locations.s3.location import S3Location
+from lakelink.locations.s3.pouring import first_of
 from lakelink.ports.random import SystemRandom
 from lakelink.ports.wire import WireResponse
 from lakelink.testing.probe_requests import ProbeRequests, only, only_new

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from lakelink.ports.crt import CrtWireOptions
 from lakelink.ports.crt_auth import CredentialSource
 from lakelink.watch.fanout import Health, LakeFeed
-from lakelink.watch.sqs import Queue, SharedQueue
+from lakelink.watch.sqs import Queue, SharedQueue, SharedQueues
 from lakelink.watch.sqs_api import open_sqs, parse_queue, queue_endpoint
 from lakelink.watch.webhook import WebhookReceiver
 
@@ -32,7 +32,7 @@ class LakeFeeds:
         """`webhook` listens already, and is closed with this; `opener` is for those who bring their own queue service."""
         self._webhook = webhook
         self._opener = opener or _open
-        self._queues: dict[tuple[str, QueueAccess], SharedQueue] = {}
+        self._queues = SharedQueues()
 
     def subscribe(self, events: str, access: QueueAccess, bucket: str, prefix: str) -> LakeFeed | None:
         """The feed of the link at `s3://bucket/prefix`: from the queue `events` (ARN or URL); from the webhook where that is empty;
@@ -47,23 +47,19 @@ class LakeFeeds:
 
     def health(self) -> dict[str, Health]:
         """Every source by its name: for a status display and metrics."""
-        found = {made.queue.arn: made.health for made in self._queues.values()}
+        found = self._queues.health()
         return found if self._webhook is None else {**found, "webhook": self._webhook.health}
 
     async def aclose(self) -> None:
         """Close all of them; their feeds end. May be repeated."""
-        queues, self._queues = list(self._queues.values()), {}
-        for queue in queues:
-            await queue.aclose()
+        await self._queues.aclose()
         if self._webhook is not None:
             await self._webhook.aclose()
 
     def _queue(self, events: str, access: QueueAccess) -> SharedQueue:
         queue = parse_queue(events, access.region)
-        place = (f"{queue_endpoint(events)} {queue.arn}", access)
-        if place not in self._queues:
-            self._queues[place] = SharedQueue(self._opener(events, access), queue)
-        return self._queues[place]
+        principal = (queue_endpoint(events), access)
+        return self._queues.get(queue, principal, lambda: self._opener(events, access))
 
 
 def _open(events: str, access: QueueAccess) -> Queue:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -235,3 +235,27 @@ class SharedQueue:
                 await self._api.delete(self.queue, handles)
             except LakelinkError as error:
                 log.info("watch.delete_failed", extra={"queue": self.queue.arn, "code": error.code})
+
+
+class SharedQueues:
+    """Every queue of a process once per principal. Belongs to one event loop; close it with `aclose`."""
+
+    def __init__(self) -> None:
+        self._queues: dict[tuple[str, Hashable], SharedQueue] = {}
+
+    def get(self, queue: QueueName, principal: Hashable, make: Callable[[], Queue]) -> SharedQueue:
+        """The poller of this queue as this principal; made at the first call."""
+        place = (queue.arn, principal)
+        if place not in self._queues:
+            self._queues[place] = SharedQueue(make(), queue)
+        return self._queues[place]
+
+    def health(self) -> dict[str, Health]:
+        """Every queue by its ARN: for a status display and metrics."""
+        return {made.queue.arn: made.health for made in self._queues.values()}
+
+    async def aclose(self) -> None:
+        """Close all of them; their feeds end. May be repeated."""
+        queues, self._queues = list(self._queues.values()), {}
+        for queue in queues:
+            await queue.aclose()

@@ -242,3 +242,45 @@ def test_a_link_with_queued_changes_is_not_let_go(tmp_path):
         with pytest.raises(Refused, match="queued"):
             refuse_queued(unsure, discard=False)
         refuse_queued(unsure, discard=True)
+
+
+@asynchronous
+async def test_a_call_waits_for_a_link_that_is_being_opened_and_not_for_one_in_trouble(tmp_path, world):
+    supervisor = Supervisor(state(tmp_path), Document(), world)
+    supervisor.start()
+    await supervisor.add(spec(tmp_path))
+    await supervisor.keeper("logs").during(lambda link: link.survey(["a"]))
+    assert world.newest("logs").told == [("survey", ("a",))]
+    world.trouble["other"] = Unreachable("away")
+    await supervisor.add(spec(tmp_path, "other"))
+    with pytest.raises(Refused, match="not open at the moment: away"):
+        await supervisor.keeper("other").opened()
+    await supervisor.stop(10)
+
+
+@asynchronous
+async def test_a_call_ends_when_its_link_does(tmp_path, world):
+    supervisor = Supervisor(state(tmp_path), Document(), world)
+    supervisor.start()
+    await supervisor.add(spec(tmp_path))
+    keeper = supervisor.keeper("logs")
+    call = asyncio.create_task(keeper.during(lambda _: asyncio.sleep(3600)))
+    await until(lambda: world.opened)
+    await asyncio.sleep(0)
+    world.newest("logs").fail(Unreachable("the root was unmounted"))
+    with pytest.raises(Refused, match="ended meanwhile: the root was unmounted"):
+        await asyncio.wait_for(call, 30)
+    await supervisor.stop(10)
+
+
+@asynchronous
+async def test_another_root_is_accepted_while_the_link_is_closed(tmp_path, world):
+    supervisor = Supervisor(state(tmp_path), Document(), world)
+    supervisor.start()
+    await supervisor.add(spec(tmp_path))
+    await until(lambda: world.opened)
+    await supervisor.resume("logs", allow_deletes=False, accept_root=True)
+    assert world.accepted == ["logs"]
+    assert world.opened[0].closed
+    await until(lambda: len(world.opened) == 2)
+    await supervisor.stop(10)

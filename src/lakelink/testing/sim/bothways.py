@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
+from lakelink.testing.sim.ledger import CONFLICT
 from lakelink.testing.sim.loop import SimLoop, Stuck, simulate
 from lakelink.testing.sim.member import PACE, Member
 from lakelink.testing.sim.oracle import differences, files_view, lake_view
@@ -18,7 +19,6 @@ PREFIX = "data/"
 _ROUND_S = PACE.scan_interval_s + PACE.list_interval_s
 _LAST_ROUNDS = 30
 _SILENT_ROUNDS = 2
-_CONFLICT = ".lakelink-conflict-"
 
 
 def play(told: Told) -> Verdict:
@@ -91,7 +91,7 @@ class _Links:
         if silent < _SILENT_ROUNDS:
             faults.append(f"still not at rest after {_LAST_ROUNDS} rounds")
         names = {name for key in world.store.objects.now for name in key.split("/")}
-        faults += [f"a conflict copy of a conflict copy: {name}" for name in sorted(names) if name.count(_CONFLICT) > 1]
+        faults += [f"a conflict copy of a conflict copy: {name}" for name in sorted(names) if name.count(CONFLICT) > 1]
         for member in self._members:
             await member.stop()
         return faults + world.ledger.lost(world.tokens())
@@ -101,6 +101,8 @@ class _Links:
         if member.link is None:
             return [f"{name}: the link has ended"]
         lake, unclear = lake_view(self._world.store.objects.now, PREFIX)
+        # A conflict that stands is listed, with a hint, and waits for its user.
+        unclear |= {clash.path for clash in member.link.journal.conflicts() if not clash.copy}
         found = differences(files_view(member.people.files()), lake, unclear, posix=False)
         status = member.link.status()
         if status.reason:

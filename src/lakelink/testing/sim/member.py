@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from lakelink.errors import RootReplaced
+from lakelink.errors import LakelinkError, RootReplaced
 from lakelink.links.parts import Parts, SidedFeed
 from lakelink.links.runtime import Link
 from lakelink.locations.local.options import LocalOptions
@@ -42,6 +42,9 @@ class SimGuard:
         if (st.st_dev, st.st_ino) != self._wanted:
             raise RootReplaced(f"{ROOT} is another directory", hint="Is it mounted?")
 
+    def allow_empty(self) -> None:
+        """It is allowed already."""
+
 
 class SimBrake:
     """`Brake` that lets everything pass: users of these stories delete a lot."""
@@ -73,7 +76,7 @@ class Member:
         self._task: asyncio.Task[None] | None = None
         self._empty: Inode | None = None
         self.link: Link | None = None
-        self.errors: list[str] = []
+        self.endings: list[str] = []  # how links ended by themselves
 
     def _named_top(self) -> Inode:
         here = self.machine.disk.top
@@ -109,46 +112,63 @@ class Member:
                 self.machine.crashed(process.end or End.KILL, self.people)
 
     async def _serve(self) -> None:
-        world, machine = self._world, self.machine
-        kernel, loop = machine.kernel, world.loop
-        if kernel is None:
-            raise AssertionError("nothing runs here")
-        weather = FeedWeather.drawn(self._choice) if not world.chance.calm else FeedWeather(self._choice)
+        """As a daemon does: a link that ends by an error is opened anew after a while."""
+        while not self._stop.is_set():
+            try:
+                await self._keep()
+            except LakelinkError as error:
+                self._world.trace.add(f"{self.machine.name}: the link ended: {error}")
+                self.endings.append(str(error))
+                await self.machine.clock.sleep(1.0)
+
+    async def _keep(self) -> None:
+        """One life of the link, with parts of its own."""
+        world, machine, loop = self._world, self.machine, self._world.loop
+        weather = FeedWeather(self._choice) if world.chance.calm else FeedWeather.drawn(self._choice)
         feeds = [SimFeed(loop, weather), SimFeed(loop, weather)]
         events, told = FilesEvents(machine.disk, ROOT, feeds[0]), LakeEvents(self._prefix, feeds[1])
         world.store.objects.told.append(told)
-        journal = Journal.open(machine.databases.home / "journal" / "journal.sqlite")
-        files = world.local(machine, ROOT, LocalOptions(create_root=False, trash=True))
-        lake = world.lake(machine, self._prefix)
-        parts = Parts(
-            files=files,
-            lake=lake,
-            journal=journal,
-            feeds=[SidedFeed("files", feeds[0]), SidedFeed("lake", feeds[1])],
-            clock=machine.clock,
-            random=SeededRandom(self._choice.getrandbits(32)),
-            guard=SimGuard(kernel, self._top),
-            brake=SimBrake(),
-            host=machine.name,
-        )
-        self.link = Link(self._spec, parts)
-        running = asyncio.ensure_future(self.link.run())
-        waiting = asyncio.ensure_future(self._stop.wait())
+        parts = self._parts(feeds)
         try:
-            await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            if running.done():
-                running.result()
+            self.link = Link(self._spec, parts)
+            await self._until_stopped(self.link)
         finally:
             events.close()
             world.store.objects.told.remove(told)
+            self.link = None
+            await parts.files.aclose()
+            await parts.lake.aclose()
+            for feed in feeds:
+                await feed.aclose()
+            parts.journal.close()
+
+    def _parts(self, feeds: Sequence[SimFeed]) -> Parts:
+        world, machine = self._world, self.machine
+        if machine.kernel is None:
+            raise AssertionError("nothing runs here")
+        return Parts(
+            files=world.local(machine, ROOT, LocalOptions(create_root=False, trash=True)),
+            lake=world.lake(machine, self._prefix),
+            journal=Journal.open(machine.databases.home / "journal" / "journal.sqlite"),
+            feeds=[SidedFeed("files", feeds[0]), SidedFeed("lake", feeds[1])],
+            clock=machine.clock,
+            random=SeededRandom(self._choice.getrandbits(32)),
+            guard=SimGuard(machine.kernel, self._top),
+            brake=SimBrake(),
+            host=machine.name,
+        )
+
+    async def _until_stopped(self, link: Link) -> None:
+        running = asyncio.ensure_future(link.run())
+        waiting = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
             for task in (running, waiting):
                 task.cancel()
             await asyncio.wait({running, waiting})
-        await files.aclose()
-        await lake.aclose()
-        for feed in feeds:
-            await feed.aclose()
-        journal.close()
+        if not running.cancelled():
+            running.result()
 
     # What happens to it
     def misfortunes(self) -> list[Callable[[random.Random], str]]:

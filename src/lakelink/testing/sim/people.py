@@ -82,7 +82,7 @@ class People:
 
     def _carry_out(self, act: Callable[[], str], name: str) -> str:
         held, before, first = self._held(), self._visible(), self._ledger.count
-        before = before.union(*(tokens_in(inode.data) for inode in held))
+        before |= self._out_of_sight(held)
         self._disk.actor = self._name
         try:
             told = f"{self._name}: {act()}"
@@ -90,10 +90,17 @@ class People:
             told = f"{self._name}: {name}: {errno.errorcode.get(error.errno or 0, '?')}"
         finally:
             self._disk.actor = ""
-        after = self._visible().union(*(tokens_in(inode.data) for inode in held if inode.nlink or inode.opens))
-        self._ledger.excuse(before - after, told)
+        after = self._visible()
+        after |= self._out_of_sight(held)
+        self._ledger.act(before, after, told)
         self._ledger.excuse(self._ledger.since(first) - self._arrived(), "it was never in a file that has a name")
         return told
+
+    def _out_of_sight(self, held: list[Inode]) -> dict[str, set[int]]:
+        """What is in open files that have no name, or one where users do not look."""
+        seen = {inode.serial for inode in self.files().values()}
+        there = (inode for inode in held if inode.serial not in seen and (inode.nlink or inode.opens))
+        return {f"open {inode.serial}": tokens_in(inode.data) for inode in there}
 
     def _held(self) -> list[Inode]:
         """Files that are open for writing, but not those whose name somebody else took away: what is in these, users did not throw away."""
@@ -120,12 +127,8 @@ class People:
             here = self._disk.lookup(here, component.encode())
         return here
 
-    def _visible(self) -> set[int]:
-        found: set[int] = set()
-        for inode in self.files().values():
-            if inode.is_file:
-                found |= tokens_in(inode.data)
-        return found
+    def _visible(self) -> dict[str, set[int]]:
+        return {path: tokens_in(inode.data) for path, inode in self.files().items() if inode.is_file}
 
     def _arrived(self) -> set[int]:
         """Tokens in all files that have a name, and in those that are open and lost theirs to somebody else."""

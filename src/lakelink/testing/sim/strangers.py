@@ -46,16 +46,13 @@ class Strangers:
         before, first = self._visible(), self._ledger.count
         told = f"{self._name}: {act(choice)}"
         after = self._visible()
-        self._ledger.excuse(before - after, told)
-        self._ledger.excuse(self._ledger.since(first) - after, "it was refused")
+        self._ledger.act(before, after, told)
+        self._ledger.excuse(self._ledger.since(first).difference(*after.values()), "it was refused")
         return told
 
-    def _visible(self) -> set[int]:
-        found: set[int] = set()
-        for key, stored in self._store.objects.now.items():
-            if key.startswith(self._prefix):
-                found |= tokens_in(stored.body)
-        return found
+    def _visible(self) -> dict[str, set[int]]:
+        objects = self._store.objects.now
+        return {key: tokens_in(stored.body) for key, stored in objects.items() if key.startswith(self._prefix)}
 
     def _send(
         self,
