@@ -120,9 +120,12 @@ class Keeper:
         return status
 
     def _status(self) -> LinkStatus:
-        if self._link is not None:
+        if self._link is None:
+            return unopened(self.spec, self._trouble)
+        try:
             return self._link.status()
-        return unopened(self.spec, self._trouble)
+        except LakelinkError as error:  # its journal cannot be read: the others' status is told all the same
+            return unopened(self.spec, error)
 
     def note(self, code: str, message: str) -> None:
         """A line in the link's event log, where that is open."""
