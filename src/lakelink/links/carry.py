@@ -119,8 +119,7 @@ class Carrier:
         crew, look = self._crew, step.look
         error = answer if isinstance(answer, LakelinkError) else None
         if error is not None:
-            result = self._not_removed(step, error) if step.verb in DELETES else self._judge.failed(look, error)
-            self._finish(look, result, left, step.verb, error)
+            self._finish(look, self._failed(step, error), left, step.verb, error)
             return
         agreed = answer if isinstance(answer, Agreed) else None
         if agreed is not None and step.origin is not None and delta(agreed.files, step.files) is not Delta.SAME:
@@ -131,18 +130,20 @@ class Carrier:
             crew.brake.done(1, now_s)
         self._finish(look, Result(look.path, keep_base=False, base=agreed), left, step.verb)
 
-    def _not_removed(self, step: Step, error: LakelinkError) -> Result | None:
-        """A directory that is not empty. What is agreed on in it is looked at first; what is new in it keeps it alive, and so it is new itself."""
+    def _failed(self, step: Step, error: LakelinkError) -> Result | None:
+        """A directory that had to go may not be empty. What is agreed on in it is looked at first; what else is in it was not seen by whoever removed
+        it, and keeps it alive: so the directory is new itself, and a file that took its name elsewhere is in conflict with it.
+        """
         crew, look = self._crew, step.look
-        entry = step.files or step.lake
-        if entry is None or entry.kind is not Kind.DIR or error.retry is not Retry.AFTER_RESCAN:
+        if error.retry is not Retry.AFTER_RESCAN or not _removes_directory(step):
             return self._judge.failed(look, error)
         inside = crew.journal.below(step.path, BATCH)
-        if inside and look.mark.attempts < QUICK_ATTEMPTS:
+        leaving = any(path in crew.doomed for path in inside)
+        if leaving or (inside and look.mark.attempts < QUICK_ATTEMPTS):
             now_s = crew.clock.monotonic()
             for path in inside:
-                if path not in self._crew.doomed:
-                    self._crew.note_both(path, now_s)
+                if path not in crew.doomed:
+                    crew.note_both(path, now_s)
             return self._judge.failed(look, error)
         self._recheck(look)
         return Result(look.path, keep_base=False)
@@ -167,6 +168,16 @@ class Carrier:
             failure = error if error is not None else (look.error if result.trouble else None)
             for tell in self._crew.told:
                 tell(look.path, verb.value if verb else "", failure)
+
+
+def _removes_directory(step: Step) -> bool:
+    """Whether the step takes a directory away, or has to before it can put something else in its place."""
+    old, new = (step.lake, step.files) if step.verb in (Verb.EXPORT, Verb.EXPORT_DELETE) else (step.files, step.lake)
+    if step.verb in DELETES:
+        new = None
+    elif step.verb not in (Verb.EXPORT, Verb.IMPORT):
+        return False
+    return old is not None and old.kind is Kind.DIR and (new is None or new.kind is not Kind.DIR)
 
 
 def _intent(step: Step) -> Intent:

@@ -161,7 +161,9 @@ class Dirty:
         self._busy.pop(mark.path, None)
         waiting = self._marks.get(mark.path)
         if waiting is not None:
-            if waiting.ready_s > mark.ready_s:  # most likely it was noted because of what has just been done: then one look settles it
+            if (
+                waiting.ready_s > mark.ready_s
+            ):  # most likely it was noted because of what has just been done: then one look settles it
                 waiting.ready_s = 0.0
             self._enqueue(waiting)
         self.woken.set()

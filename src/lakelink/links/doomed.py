@@ -12,6 +12,7 @@ class Doomed:
 
     def __init__(self) -> None:
         self._waiting: dict[str, bool] = {}  # path -> it is a directory
+        self._attempts: dict[str, int] = {}  # how often it was tried already
         self._released: set[str] = set()
         self._renamed: dict[str, None] = {}  # their bytes are at another path now: no brake counts them
         self.unasked = 0
@@ -27,11 +28,17 @@ class Doomed:
     def is_waiting(self) -> bool:
         return bool(self._waiting)
 
-    def add(self, path: str, directory: bool, now_s: float) -> None:
+    def add(self, path: str, directory: bool, now_s: float, attempts: int = 0) -> None:
         if not self._waiting:
             self.since_s = now_s
         self.unasked += path not in self and path not in self._renamed
         self._waiting[path] = directory
+        if attempts:
+            self._attempts[path] = attempts
+
+    def attempts(self, path: str) -> int:
+        """How often it was tried before it was added again."""
+        return self._attempts.pop(path, 0)
 
     def renamed(self, path: str) -> None:
         """What was at that path is at another one."""

@@ -143,7 +143,7 @@ class Judge:
             files, lake = _both(decision)
             return Result(path, keep_base=False, base=Agreed(files, lake))
         if verb in DELETES and not look.mark.condemned:
-            self._crew.doomed.add(path, _is_directory(look), self._crew.clock.monotonic())
+            self._crew.doomed.add(path, _is_directory(look), self._crew.clock.monotonic(), look.mark.attempts)
             return None
         if verb in (Verb.EXPORT, Verb.IMPORT) and (error := self._name_error(decision)) is not None:
             return self.failed(look, error)

@@ -263,7 +263,9 @@ class Session:
             self._parts.brake.ask(doomed.counted, self._parts.journal.agreed, now_s)
             doomed.unasked = 0
         for path in doomed.release():
-            self.crew.note_both(path, now_s).condemned = True
+            mark = self.crew.note_both(path, now_s)
+            mark.condemned = True
+            mark.attempts = max(mark.attempts, doomed.attempts(path))
 
     async def _retry_loop(self) -> None:
         """Paths in trouble are tried again when their time has come."""
