@@ -129,7 +129,7 @@ class Judge:
                     and agreed.lake.version
                     and agreed.files.version == files.version
                     and (
-                        agreed.files.version.time_ns % SECOND_NS
+                        (files.version and files.version.time_ns % SECOND_NS)
                         or await self._is_content(step.path, files, agreed.lake.version.etag)
                     )
                 ):

@@ -9,7 +9,7 @@ from typing import Final
 from lakelink.core.conflict_name import DIGEST_DIGITS, conflict_name
 from lakelink.engine.contents import open_content
 from lakelink.engine.digest import digest
-from lakelink.errors import LakelinkError, PreconditionFailed
+from lakelink.errors import CredentialsRefused, Halt, LakelinkError, PreconditionFailed, RootMissing, Unreachable
 from lakelink.links.dirty import FILES, LAKE, Dirty
 from lakelink.links.effects import Answer, Effects, Step
 from lakelink.locations.base import Copy, Delete, Location, Write
@@ -55,7 +55,9 @@ class Keeper:
                     return await self._take_files(step, rule)
                 case _:
                     return await self._take_lake(step, rule)
-        except PreconditionFailed as error:
+        except (RootMissing, Unreachable, CredentialsRefused, Halt):
+            raise
+        except LakelinkError as error:  # of this path: it moved, or cannot be read
             return error
 
     async def _keep_both(self, step: Step, rule: ConflictRule) -> Answer:
