@@ -127,6 +127,9 @@ class Carrier:
             crew.dirty.note(step.path, FILES, crew.clock.monotonic())
         now_s = crew.clock.monotonic()
         crew.tally.done(step.verb, now_s - look.mark.since_s, agreed)
+        if agreed is not None and agreed.files.kind is Kind.DIR and crew.journal.counts["problem"]:
+            for path in crew.journal.troubles_below(step.path):
+                crew.note_both(path, now_s)  # what could not be made in it may go now
         if step.verb in DELETES and not self._crew.doomed.is_renamed(step.path):
             crew.brake.done(1, now_s)
         self._finish(look, Result(look.path, keep_base=False, base=agreed), left, step.verb)
