@@ -10,7 +10,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
-from lakelink.errors import ChangedWhileRead, Corrupt, LakelinkError, StorageError, Unreachable
+from lakelink.errors import ChangedWhileRead, Corrupt, StorageError, Unreachable
 from lakelink.locations.content import Content
 from lakelink.locations.s3.checksums import Digest, promised_digest
 from lakelink.locations.s3.client import S3Client
@@ -152,7 +152,7 @@ class S3Content(Content):
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self.client.options.parts_at_once, -(-self.size_bytes // RANGE_BYTES))):
                     group.create_task(lane())
-        except* (LakelinkError, OSError) as errors:  # an OSError is of the caller's own file
+        except ExceptionGroup as errors:
             raise first_of(errors) from None
 
     async def _pour_range(self, fd: int, start: int, end: int) -> None:
@@ -271,7 +271,11 @@ class S3Content(Content):
 
 
 def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first leaf of a group: one cause is enough to act on."""
+    """The first leaf of a group: one cause is enough to act on.
+
+    To be raised from `except ExceptionGroup`, never from `except*`: Python before 3.11.4, which Debian 12 has, puts what is raised there into
+    a group again.
+    """
     error: BaseException = errors
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
