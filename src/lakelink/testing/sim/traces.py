@@ -16,7 +16,8 @@ from lakelink.testing.sim.objects import Mutation
 class Traces:
     """What one machine did to the lake last, as long as nobody else came after it, compared with what its journal remembers.
 
-    Conflict copies are left out: they are made anew under the same name, which depends on nothing but their content.
+    Conflict copies are left out, since they are made anew under the same name, which depends on nothing but their content; and so are markers of
+    directories, which hold no bytes.
     """
 
     def __init__(self, prefix: str, writer: str) -> None:
@@ -28,7 +29,9 @@ class Traces:
         """Somebody changed something."""
         if not mutation.key.startswith(self._prefix):
             return
-        path = mutation.key[len(self._prefix) :].removesuffix("/")
+        path = mutation.key[len(self._prefix) :]
+        if path.endswith("/"):
+            return
         if mutation.writer.startswith(self._writer) and path and not is_own(path) and CONFLICT not in path:
             self._done[mutation.key] = mutation
         else:
@@ -54,7 +57,7 @@ class Traces:
                 return []
         found = []
         for key, done in self._done.items():
-            path = key[len(self._prefix) :].removesuffix("/")
+            path = key[len(self._prefix) :]
             if path not in traced and path not in details and not _agrees(base.get(path), done):
                 found.append(
                     f"{done.writer}: {done.operation} {key!r} at {done.time_s:.3f} has left no trace in the journal"
@@ -63,12 +66,8 @@ class Traces:
 
 
 def _agrees(base: tuple[int, str] | None, done: Mutation) -> bool:
-    """Whether the base (None: there is none) may be what was done. An object and a marker of one path are not the same key."""
+    """Whether the base (None: there is none) may be what was done."""
     after = done.after.etag if done.after else ""
-    if base is None:
+    if base is None or base[0] == Kind.DIR:
         return not after
-    if (base[0] == Kind.DIR) != done.key.endswith("/"):
-        return not after or done.key.endswith(
-            "/"
-        )  # a marker holds no bytes, and may outlive its directory for a moment
     return base[1] == after
