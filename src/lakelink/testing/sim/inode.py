@@ -113,7 +113,8 @@ class Inode:
         The outcomes are those seen with ext4, xfs and btrfs: the old state, the new one, a file that is empty, one that ends early, and (`zeros`) one
         that has its new size and zeros in it.
         """
-        if self.is_directory or self.is_link:
+        synced = self.stable is not None and self.stable.data == self.data
+        if not self.is_file or synced:  # no bytes are under way: what was done to its metadata is there, or is not
             if self.stable is not None and chance < 0.5:
                 self._restore(self.stable)
             return
