@@ -119,7 +119,14 @@ class Inode:
                 self._restore(self.stable)
             return
         size = len(self.data)
-        if chance < 0.2 and self.stable is not None:
+        if self.stable is not None and 0 < len(self.stable.data) <= size:
+            # Written over in place, or longer than before: blocks that the file had are the old or the new ones.
+            if chance < 0.4:
+                self._restore(self.stable)
+            elif chance < 0.6:
+                kept = int(cut * size)
+                self.data = self.data[:kept] + bytearray(self.stable.data[kept:])
+        elif chance < 0.2 and self.stable is not None:
             self._restore(self.stable)
         elif chance < (0.35 if zeros else 0.6):
             self.data = bytearray()

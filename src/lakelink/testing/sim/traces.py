@@ -68,6 +68,6 @@ class Traces:
 def _agrees(base: tuple[int, str] | None, done: Mutation) -> bool:
     """Whether the base (None: there is none) may be what was done."""
     after = done.after.etag if done.after else ""
-    if base is None or base[0] == Kind.DIR:
-        return not after
-    return base[1] == after
+    if base is not None and base[0] == Kind.DIR:
+        return True  # the path has become a directory meanwhile: what is agreed on is about another key
+    return (base[1] if base else "") == after
