@@ -51,7 +51,7 @@ class Traces:
                     loaded(path): (kind, etag) for path, kind, etag in db.execute("SELECT path, kind, l_etag FROM base")
                 }
                 traced = {loaded(path) for (path,) in db.execute("SELECT path FROM intent")}
-                traced |= {loaded(path) for (path,) in db.execute("SELECT copy FROM conflict")}
+                traced |= {loaded(path) for (path,) in db.execute("SELECT path FROM problem")}
                 details = " ".join(str(detail) for (detail,) in db.execute("SELECT detail FROM intent"))
             except sqlite3.Error:  # made a moment ago, and no table yet
                 return []
