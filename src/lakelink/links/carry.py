@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 
 from lakelink.core.delta import Delta, delta
 from lakelink.engine.supervise import together, workers
@@ -24,6 +24,7 @@ BATCH = 256
 GROUP_FILES = 16
 GROUP_BYTES = 4 << 20
 GROUPS_AT_ONCE = 16
+LARGE_AT_ONCE = 4
 LARGE_BYTES = 8 << 20
 """From here on an upload has parts that outlive its process."""
 
@@ -33,10 +34,13 @@ COMPARISONS_AT_ONCE = 8
 class Carrier:
     """Takes batches of marks to their end. Every mark that comes in goes to the committer, or back to Dirty."""
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, crew: Crew, beside: Callable[[Coroutine[None, None, None]], None]) -> None:
+        """`beside` lets work go on that `carry` does not wait for."""
         self._crew = crew
+        self._beside = beside
         self._effects = Effects(crew.files, crew.lake)
         self._lanes = asyncio.Semaphore(GROUPS_AT_ONCE)
+        self._large_lanes = asyncio.Semaphore(LARGE_AT_ONCE)
         self.running = 0  # groups under way
         self._judge = Judge(crew)
 
@@ -95,10 +99,26 @@ class Carrier:
             return
         crew = self._crew
         crew.journal.begin([_intent(step) for step in steps], crew.clock.time_ns())
-        await together(*(self._group(verb, group, left) for verb, group in _groups(steps)))
+        small: list[Step] = []
+        for step in steps:
+            if step.size_bytes > LARGE_BYTES:
+                self._beside(self._alone(step, left.pop(step.path)))
+            else:
+                small.append(step)
+        await together(*(self._group(verb, group, left) for verb, group in _groups(small)))
+
+    async def _alone(self, step: Step, mark: Mark) -> None:
+        """A large file, that nothing else waits for."""
+        left = {step.path: mark}
+        try:
+            await self._group(step.verb, [step], left)
+        finally:
+            for unfinished in left.values():
+                self._crew.dirty.give_back(unfinished)
 
     async def _group(self, verb: Verb, steps: Sequence[Step], left: dict[str, Mark]) -> None:
-        async with self._lanes:
+        large = any(step.size_bytes > LARGE_BYTES for step in steps)
+        async with self._large_lanes if large else self._lanes:
             self.running += 1
             try:
                 if verb in CONFLICTS:
@@ -119,31 +139,33 @@ class Carrier:
         crew, look = self._crew, step.look
         error = answer if isinstance(answer, LakelinkError) else None
         if error is not None:
-            self._finish(look, self._failed(step, error), left, step.verb, error)
+            result = self._not_removed(step, error) if step.verb in DELETES else self._judge.failed(look, error)
+            self._finish(look, result, left, step.verb, error)
             return
         agreed = answer if isinstance(answer, Agreed) else None
         if agreed is not None and step.origin is not None and delta(agreed.files, step.files) is not Delta.SAME:
             crew.dirty.note(step.path, FILES, crew.clock.monotonic())
         now_s = crew.clock.monotonic()
         crew.tally.done(step.verb, now_s - look.mark.since_s, agreed)
+        if agreed is not None and agreed.files.kind is Kind.DIR and crew.journal.counts["problem"]:
+            for path in crew.journal.troubles_below(step.path):
+                crew.note_both(path, now_s)  # what could not be made in it may go now
         if step.verb in DELETES and not self._crew.doomed.is_renamed(step.path):
             crew.brake.done(1, now_s)
         self._finish(look, Result(look.path, keep_base=False, base=agreed), left, step.verb)
 
-    def _failed(self, step: Step, error: LakelinkError) -> Result | None:
-        """A directory that had to go may not be empty. What is agreed on in it is looked at first; what else is in it was not seen by whoever removed
-        it, and keeps it alive: so the directory is new itself, and a file that took its name elsewhere is in conflict with it.
-        """
+    def _not_removed(self, step: Step, error: LakelinkError) -> Result | None:
+        """A directory that is not empty. What is agreed on in it is looked at first; what is new in it keeps it alive, and so it is new itself."""
         crew, look = self._crew, step.look
-        if error.retry is not Retry.AFTER_RESCAN or not _removes_directory(step):
+        entry = step.files or step.lake
+        if entry is None or entry.kind is not Kind.DIR or error.retry is not Retry.AFTER_RESCAN:
             return self._judge.failed(look, error)
         inside = crew.journal.below(step.path, BATCH)
-        leaving = any(path in crew.doomed for path in inside)
-        if leaving or (inside and look.mark.attempts < QUICK_ATTEMPTS):
+        if inside and look.mark.attempts < QUICK_ATTEMPTS:
             now_s = crew.clock.monotonic()
             for path in inside:
-                if path not in crew.doomed:
-                    crew.note_both(path, now_s)
+                if path not in self._crew.doomed:
+                    self._crew.note_both(path, now_s)
             return self._judge.failed(look, error)
         self._recheck(look)
         return Result(look.path, keep_base=False)
@@ -168,16 +190,6 @@ class Carrier:
             failure = error if error is not None else (look.error if result.trouble else None)
             for tell in self._crew.told:
                 tell(look.path, verb.value if verb else "", failure)
-
-
-def _removes_directory(step: Step) -> bool:
-    """Whether the step takes a directory away, or has to before it can put something else in its place."""
-    old, new = (step.lake, step.files) if step.verb in (Verb.EXPORT, Verb.EXPORT_DELETE) else (step.files, step.lake)
-    if step.verb in DELETES:
-        new = None
-    elif step.verb not in (Verb.EXPORT, Verb.IMPORT):
-        return False
-    return old is not None and old.kind is Kind.DIR and (new is None or new.kind is not Kind.DIR)
 
 
 def _intent(step: Step) -> Intent:
