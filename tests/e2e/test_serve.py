@@ -338,7 +338,7 @@ def test_what_the_lake_removed_comes_back_out_of_the_trash(on_lake, tmp_path, la
         assert on_lake("link", "trash", "empty", "logs", "--all", "--json").json["files"] == 1
 
 
-def test_a_conflict_is_listed(on_lake, tmp_path, lake):
+def test_a_conflict_is_listed_and_resolved(on_lake, tmp_path, lake):
     root = make_tree(tmp_path / "files", {"a": "mine\n"})
     lake.put("a", "theirs\n")
     with serving(on_lake) as daemon:
@@ -352,6 +352,19 @@ def test_a_conflict_is_listed(on_lake, tmp_path, lake):
         assert (root / "a").read_text(encoding="utf-8") == "theirs\n"
         assert (root / conflict["copy"]).read_text(encoding="utf-8") == "mine\n"
         assert daemon.status("logs")["conflicts"] == 1
+        assert f"lakelink link resolve logs {conflict['id']}" in conflict["advice"]
+        assert any(item["reason"] for item in on_lake("link", "trash", "list", "logs", "--json").json["items"])
+        resolved = on_lake("link", "resolve", "logs", str(conflict["id"]), "--keep", "files")
+        assert resolved.code == 0, resolved.err
+        wait_for(lambda: lake.text("a") == "mine\n" and at_rest(daemon.status("logs")), "what was kept to travel")
+        assert (ran := on_lake("link", "conflicts", "logs")).code == 0, ran.err
+        wait_for(lambda: lake.names() == {"a"} and at_rest(daemon.status("logs")), "the copy to go")
+        assert (
+            on_lake("link", "check", "logs", "--repair").code == 0
+        )  # times that were taken from an answer are made exact
+        checked = on_lake("link", "check", "logs", "--repair", "--json")
+        assert checked.code == 0, checked.err
+        assert checked.json["agreed"] == 1
 
 
 def test_a_store_pushes_to_the_webhook_of_the_daemon(on_lake, lake, tmp_path):

@@ -130,7 +130,9 @@ def test_the_demonstration_proves_its_point_and_cleans_up(seaweed, tmp_path):
     done = program("demo", TMPDIR=str(tmp_path / "tmp"))
     assert done.code == 0, done.err
     assert done.out.count("Proved: equal") == 2
-    assert "demo: both trees are equal, before and after the edits" in done.out
+    assert "demo: all trees are equal, before and after the edits" in done.out
+    assert done.out.count(" after ") >= 7  # each change of the live link arrived
+    assert "both versions are kept" in done.out
     assert "What to try next" in done.out
     assert list((tmp_path / "tmp").iterdir()) == []
     assert not (tmp_path / "state").exists()

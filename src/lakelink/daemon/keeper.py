@@ -41,6 +41,7 @@ class Keeper:
         self._wake = asyncio.Event()
         self._trouble: LakelinkError | None = None
         self._deleting = False
+        self._updating = False  # it is opened again with other settings
         self._ended = asyncio.Event()  # of the open link
         self._tried = asyncio.Event()  # it was opened, or that failed
 
@@ -111,14 +112,20 @@ class Keeper:
 
     def status(self) -> LinkStatus:
         """How it stands, also where it is not open."""
+        status = self._status()
         if self._deleting:
-            return dataclasses.replace(self._status(), state=LinkState.DELETING)
-        return self._status()
+            return dataclasses.replace(status, state=LinkState.DELETING)
+        if self._updating and self._link is None and self._trouble is None:
+            return dataclasses.replace(status, state=LinkState.UPDATING)
+        return status
 
     def _status(self) -> LinkStatus:
-        if self._link is not None:
+        if self._link is None:
+            return unopened(self.spec, self._trouble)
+        try:
             return self._link.status()
-        return unopened(self.spec, self._trouble)
+        except LakelinkError as error:  # its journal cannot be read: the others' status is told all the same
+            return unopened(self.spec, error)
 
     def note(self, code: str, message: str) -> None:
         """A line in the link's event log, where that is open."""
@@ -173,6 +180,7 @@ class Keeper:
         Raises:
             Busy: it has not ended in time; it is opened again when it is resumed or the daemon is started again.
         """
+        self._updating, self._trouble = True, None
         if not await self.stop(within_s):
             raise self._still_ending()
         self.start()
@@ -198,6 +206,7 @@ class Keeper:
             if self.spec.paused:
                 link.pause()
             self._link, self._trouble, self._ended = link, None, asyncio.Event()
+            self._updating = False
             self._tried.set()
             log.emit(logging.INFO, Event.LINK_STARTED, {"link": self.spec.name})
             ended = await outcome(link.run())

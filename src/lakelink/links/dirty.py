@@ -31,6 +31,7 @@ class Mark:
     attempts: int = 0
     unsettled: bool = False  # who writes it will be seen to close it
     condemned: bool = False  # its deletion was announced to the brake
+    resting: bool = False  # whoever looked at it said when it is to be looked at again
     queued: bool = False
     number: int = 0
 
@@ -90,7 +91,7 @@ class Dirty:
             mark.lake = True
             mark.row = row
         mark.ready_s = ready_s
-        mark.unsettled = False
+        mark.unsettled = mark.resting = False
         self._enqueue(mark)
         if len(self._marks) >= self._most:
             self._room.clear()
@@ -103,6 +104,7 @@ class Dirty:
         fresh.lake, fresh.row = True, None
         fresh.since_s = min(fresh.since_s, mark.since_s)
         fresh.attempts = mark.attempts + 1
+        fresh.resting = ready_s > 0.0
 
     def take(self, most: int, now_s: float) -> list[Mark]:
         """Up to `most` marks whose time has come, the oldest first; they are the caller's until `done`."""
@@ -161,9 +163,8 @@ class Dirty:
         self._busy.pop(mark.path, None)
         waiting = self._marks.get(mark.path)
         if waiting is not None:
-            if (
-                waiting.ready_s > mark.ready_s
-            ):  # most likely it was noted because of what has just been done: then one look settles it
+            # Most likely it was noted because of what has just been done: then one look settles it.
+            if waiting.ready_s > mark.ready_s and not waiting.resting:
                 waiting.ready_s = 0.0
             self._enqueue(waiting)
         self.woken.set()

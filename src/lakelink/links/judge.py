@@ -71,7 +71,8 @@ class Judge:
             return False
         dirty = self._crew.dirty
         if not dirty.waits(look.path):  # else something was heard of it meanwhile: the close perhaps
-            dirty.note(look.path, FILES, look.mark.since_s, ready_s=inf).unsettled = True
+            mark = dirty.note(look.path, FILES, look.mark.since_s, ready_s=inf)
+            mark.unsettled = mark.resting = True
         return True
 
     def _look_below(self, look: Look) -> None:
