@@ -11,13 +11,17 @@ an older state. So the root carries a marker (`links.marker`), and the link reme
 | none | link is new | marks it and goes on |
 | none | as remembered, with the same file handle | marks it again: the marker was removed by hand |
 | none | anything else | halts: not mounted, or replaced (RootReplaced) |
+
+The same holds for file systems mounted below it (`links.mounted`): one that is gone and shows an empty directory halts the link.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol, TypeVar
+from urllib.parse import quote, unquote_to_bytes
 
 import msgspec
 
@@ -25,6 +29,7 @@ from lakelink.core.brake import Brake
 from lakelink.errors import RootEmptied, RootGone, RootReadOnly, RootReplaced, TooManyDeletes
 from lakelink.links.aside import Aside
 from lakelink.links.marker import Marker
+from lakelink.links.mounted import Mounted
 from lakelink.links.sight import Identify, Sight, Standing, look, mark, taken, unmark
 from lakelink.model.linkspec import LinkSpec
 from lakelink.model.path import display
@@ -34,6 +39,8 @@ T = TypeVar("T")
 DEADLINE_S = 30.0
 REMEMBERED = "root"
 """The key of the journal's meta under which the last sure identity stands."""
+MOUNTS = "mounts"
+"""The key of the journal's meta for the mount points below the root, as a JSON list."""
 
 _ACCEPT = "If this directory is meant, resume the link with --accept-root: both sides are merged anew, and nothing is deleted."
 _MOUNT = "Is its file system mounted? The link goes on by itself when the right directory is there again."
@@ -88,12 +95,17 @@ class RootGuard:
         self._sure: Sight | None = None
         self._stored: Standing | None = None  # what the memory surely holds
         self._may_be_empty = False
+        self._mounted = Mounted(root)
+        self._mounts: frozenset[str] | None = None  # as remembered
 
     async def check(self) -> None:
         """See `Guard.check`. The first time, the marker is put into the root."""
         known = self._sure
         self._sure = None
-        seen = await self._beside(lambda: look(self._root, self._identify, known))
+        mounts = self._known_mounts()
+        seen, missing = await self._beside(
+            lambda: (look(self._root, self._identify, known), self._mounted.missing(mounts))
+        )
         if seen.marker is None:
             self._check_unmarked(seen)
             seen = await self._mark(seen, again=False)
@@ -102,6 +114,7 @@ class RootGuard:
         elif seen.standing.is_other(Standing(seen.marker.file_system, seen.marker.inode, seen.marker.handle)):
             raise RootReplaced(f"{self._shown} is a copy of the directory of link {self._spec.name}", hint=_ACCEPT)
         self._check_contents(seen)
+        self._check_mounts(mounts, missing)
         self._remember(seen)
 
     async def accept(self) -> None:
@@ -174,6 +187,29 @@ class RootGuard:
                 f"{self._shown} is empty; it held {agreed} paths, and all of them would be deleted in the lake",
                 hint=f"If that is right, `lakelink link resume {self._spec.name} --allow-deletes`. If not, put the files back.",
             ) from error
+
+    def _check_mounts(self, known: frozenset[str], missing: list[str]) -> None:
+        """What was mounted below the root still is, or the operator says that what is missing there was meant to go."""
+        agreed = self._agreed()
+        if missing and agreed:
+            try:
+                self._brake.ask(agreed, agreed, self._clock.monotonic())
+            except TooManyDeletes as error:
+                where = f"{self._shown}/{display(missing[0])}"
+                raise RootReplaced(
+                    f"nothing is mounted at {where} any more, and it is empty: what it held would be deleted in the lake",
+                    hint=f"Mount it again. If it is meant to be empty, `lakelink link resume {self._spec.name} --allow-deletes`.",
+                ) from error
+        if self._mounted.now != known:
+            self._mounts = self._mounted.now
+            texts = [quote(os.fsencode(path)) for path in sorted(self._mounts)]
+            self._memory.set_meta(MOUNTS, msgspec.json.encode(texts).decode())
+
+    def _known_mounts(self) -> frozenset[str]:
+        if self._mounts is None:
+            texts = msgspec.json.decode(self._memory.meta(MOUNTS, "[]"), type=list[str])
+            self._mounts = frozenset(os.fsdecode(unquote_to_bytes(text)) for text in texts)
+        return self._mounts
 
     def _remember(self, seen: Sight) -> None:
         unchanged = self._stored == seen.standing

@@ -93,21 +93,29 @@ class Judge:
         if base is None or not isinstance(files, Entry) or base.lake.version is None:
             return False
         etag = base.lake.version.etag
-        if files.kind is not Kind.FILE or files.size_bytes != base.files.size_bytes or not _is_md5(etag):
+        if files.size_bytes != base.files.size_bytes or not await self._is_content(look.path, files, etag):
             return False
-        try:
-            found = await digest(await open_content(look.path, self._crew.files, files), "md5")
-        except LakelinkError:
-            return False  # it moved again: the export finds out
-        if found.hex() != etag:
-            return False
-        known = b"md5:" + found
+        known = b"md5:" + bytes.fromhex(etag)
         look.files = replace(files, digest=known)
         look.base = Agreed(replace(base.files, digest=known), base.lake)
         return True
 
-    def find_origins(self, steps: Sequence[Step]) -> None:
-        """New files whose inode is that of an agreed path, unchanged, were renamed or linked: the store has their bytes already."""
+    async def _is_content(self, path: str, files: Entry, etag: str) -> bool:
+        """Whether the file has surely the bytes of the object with this ETag."""
+        if files.kind is not Kind.FILE or not _is_md5(etag):
+            return False
+        try:
+            found = await digest(await open_content(path, self._crew.files, files), "md5")
+        except LakelinkError:
+            return False  # it moved again: the export finds out
+        return found.hex() == etag
+
+    async def find_origins(self, steps: Sequence[Step]) -> None:
+        """New files whose inode is that of an agreed path, unchanged, were renamed or linked: the store has their bytes already.
+
+        The inode of a removed file is given to the next new one. Archives give times of whole seconds, often the same to every file, so that only
+        its bytes tell such a file from a renamed one; a time that a clock gave says enough.
+        """
         new = [s for s in steps if s.verb is Verb.EXPORT and s.look.base is None and s.lake is None and s.files]
         known = self._crew.journal.by_inode([s.files.version.ino for s in new if s.files and s.files.version])
         for step in new if known else []:
@@ -117,7 +125,15 @@ class Judge:
                     continue
                 if files.kind is Kind.DIR:
                     self._crew.doomed.renamed(path)
-                elif files.size_bytes and agreed.files.version == files.version and agreed.lake.version:
+                elif (
+                    files.size_bytes
+                    and agreed.lake.version
+                    and agreed.files.version == files.version
+                    and (
+                        (files.version and files.version.time_ns % SECOND_NS)
+                        or await self._is_content(step.path, files, agreed.lake.version.etag)
+                    )
+                ):
                     self._crew.doomed.renamed(path)
                     step.origin = (path, agreed)
 

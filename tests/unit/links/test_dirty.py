@@ -134,35 +134,3 @@ def test_notes_of_one_path_do_not_pile_up():
     for _ in range(1000):
         dirty.note("a", FILES, 1.0)
     assert len(dirty._queue) == 1
-
-
-def test_a_path_in_trouble_is_left_alone_until_its_time_has_come():
-    dirty = Dirty()
-    dirty.note("a", FILES, 0.0)
-    (mark,) = dirty.take(9, 1.0)
-    dirty.again(mark, 5.0)
-    dirty.done(mark)
-    assert dirty.take(9, 4.0) == []
-    (again,) = dirty.take(9, 5.0)
-    assert (again.path, again.attempts, again.lake) == ("a", 1, True)
-
-
-def test_what_was_noticed_while_a_path_was_worked_on_is_looked_at_at_once():
-    dirty = Dirty()
-    dirty.note("a", FILES, 0.0)
-    (mark,) = dirty.take(9, 1.0)
-    dirty.note("a", FILES, 1.0, ready_s=3.0)
-    dirty.done(mark)
-    assert [mark.path for mark in dirty.take(9, 1.0)] == ["a"]
-
-
-def test_what_is_noticed_of_a_path_that_rests_wakes_it():
-    dirty = Dirty()
-    dirty.note("a", FILES, 0.0)
-    (mark,) = dirty.take(9, 1.0)
-    waiting = dirty.note("a", FILES, 0.0, ready_s=inf)
-    waiting.resting = True
-    dirty.done(mark)
-    assert dirty.take(9, 100.0) == []
-    dirty.note("a", FILES, 101.0)
-    assert [mark.path for mark in dirty.take(9, 101.0)] == ["a"]

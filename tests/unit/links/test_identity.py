@@ -384,6 +384,50 @@ def test_an_unmounted_root_halts_and_goes_on_when_it_is_mounted_again(root, tmp_
 
 
 @needs_root
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_volume_below_the_root_that_is_not_mounted_halts_until_it_is_or_it_is_allowed(root, removed):
+    memory, volume = Facts(), root / os.fsdecode(b"vol \xe9")
+    volume.mkdir()
+    (root / "beside").write_text("x")
+    with mounted("-t", "tmpfs", "none", volume):
+        (volume / "file").write_text("x")
+        check(guard(root, memory))
+    if removed:
+        volume.rmdir()
+    brake = Brake(SPEC.safety)
+    later = guard(root, memory, agreed=100, brake=brake)
+    with pytest.raises(RootReplaced, match="nothing is mounted at") as caught:
+        check(later)
+    assert "--allow-deletes" in caught.value.hint
+    with pytest.raises(RootReplaced):
+        check(guard(root, memory, agreed=100))
+    volume.mkdir(exist_ok=True)
+    with mounted("-t", "tmpfs", "none", volume):
+        (volume / "file").write_text("x")
+        check(later)
+    with pytest.raises(RootReplaced):
+        check(later)
+    brake.allow_once()
+    check(later)
+    check(later)
+    check(guard(root, memory, agreed=100))
+
+
+@needs_root
+def test_a_volume_whose_files_were_moved_to_where_it_was_mounted_is_no_longer_missed(root):
+    memory, volume = Facts(), root / "vol"
+    volume.mkdir()
+    with mounted("-t", "tmpfs", "none", volume):
+        (volume / "file").write_text("x")
+        check(guard(root, memory))
+    (volume / "file").write_text("x")
+    check(guard(root, memory, agreed=100))
+    (volume / "file").unlink()
+    (root / "other").write_text("x")
+    check(guard(root, memory, agreed=100))
+
+
+@needs_root
 def test_another_disk_in_the_place_of_the_root_halts(root, tmp_path):
     """Both roots have inode 2: the UUID tells, and the marker."""
     memory = Facts()

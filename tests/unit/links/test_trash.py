@@ -316,6 +316,25 @@ def test_what_is_past_its_time_goes_and_nothing_else(scene):
     assert keep.round(now - DAY_NS, safety).files == 0  # a clock that was set back removes nothing
 
 
+def test_what_was_still_written_to_in_the_trash_is_kept_from_then_on(scene):
+    log, quiet = scene.file("log"), scene.file("quiet")
+    for file in (log, quiet):
+        os.utime(file, ns=(scene.clock.time_ns(), scene.clock.time_ns()))
+    keep, safety = Retention(str(scene.root)), Safety(trash_keep_s=24 * 3600)
+    with log.open("a") as writer:
+        scene.delete("log", "quiet")
+        scene.later(9 * 24 * 3600)
+        assert keep.round(scene.clock.time_ns(), safety).files == 1
+        writer.write("the last line, after nine days")
+        writer.flush()
+        os.utime(writer.fileno(), ns=(scene.clock.time_ns(), scene.clock.time_ns()))
+    scene.later(60)
+    assert keep.round(scene.clock.time_ns(), safety).files == 0
+    assert scene.names() == ["log"]
+    scene.later(24 * 3600)
+    assert keep.round(scene.clock.time_ns(), safety).files == 1
+
+
 def test_over_the_cap_the_oldest_goes_first_and_no_more_than_needed(scene):
     fill(scene, 6)
     keep = Retention(str(scene.root))
