@@ -28,6 +28,10 @@ PAUSE_S = 0.1
 FIRST_RETRY_S = 5.0
 LAST_RETRY_S = 600.0
 SECOND_NS = 1_000_000_000
+TICK_S = 0.012
+"""Kernels before 6.13 stamp files by the timer tick, of up to 10 ms: only a time that lies further back names one content."""
+TICK_PATIENCE_S = 2.0
+"""What is written to without a pause is carried after so long all the same."""
 DELETES = frozenset({Verb.EXPORT_DELETE, Verb.IMPORT_DELETE})
 _EVENTS = {Delta.NEW: Event.NEW, Delta.DELETED: Event.DELETED}
 
@@ -43,6 +47,9 @@ class Judge:
         crew = self._crew
         if look.excluded:
             return Result(look.path, keep_base=look.base is None)
+        if self._is_fresh(look):
+            crew.dirty.later(look.mark, crew.clock.monotonic() + TICK_S)
+            return None
         self._look_below(look)
         decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
         if decision is not None and look.listed and decision.verb is not Verb.IMPORT:
@@ -62,6 +69,16 @@ class Judge:
         if decision.verb is Verb.EXPORT and look.mark.unsettled and await self._is_being_written(look):
             return None
         return self._act(look, decision)
+
+    def _is_fresh(self, look: Look) -> bool:
+        """Whether the file could still be written to without a change of its version."""
+        files, base, clock = look.files, look.base, self._crew.clock
+        if not isinstance(files, Entry) or files.kind is not Kind.FILE or files.version is None:
+            return False
+        if base is not None and base.files.version == files.version:
+            return False
+        age_ns = clock.time_ns() - files.version.time_ns
+        return 0 <= age_ns < TICK_S * SECOND_NS and clock.monotonic() - look.mark.since_s < TICK_PATIENCE_S
 
     async def _is_being_written(self, look: Look) -> bool:
         """A file that was quiet for a while but is still open waits for its close, or for a survey."""
