@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from lakelink.locations.embedded import EmbeddedStore
-from tests.bench import cases, peers
+from tests.bench import cases, link_cases, peers
 from tests.bench.cases import Bench
 from tests.bench.measure import Contender, race, table
 from tests.bench.peers import Store
@@ -66,6 +66,11 @@ CASES: dict[str, tuple[str, Case]] = {
     ),
     "slow-small": ("5,000 files of 4 KiB over 80 ms and 100 Mbit/s", lambda b, s: _slow(b, s, cases.small(b, 5000))),
     "slow-large": ("one 100 MiB file over 80 ms and 100 Mbit/s", lambda b, s: _slow(b, s, cases.large(b, 100))),
+    "links-export": ("20,000 files of 10 KB by tar x, with a link behind", lambda b, _: link_cases.export(b, 20_000)),
+    "links-import": ("first import of 20,000 objects of 10 KB", lambda b, _: link_cases.first_import(b, 20_000)),
+    "links-latency": ("close of a 4 KiB file to object visible", lambda b, _: link_cases.latency(b)),
+    "links-rest": ("100,000 files at rest, 30 s, then one survey", lambda b, _: link_cases.at_rest(b, 100_000)),
+    "links-one-change": ("one change among 100,000 files", lambda b, _: link_cases.one_change(b, 100_000)),
     "start-up": ("start-up", lambda b, _: cases.start_up(b)),
 }
 

@@ -71,7 +71,7 @@ def upload(bench: Bench, source: Path, tools: Commands) -> list[Contender]:
 def download(bench: Bench, source: Path, tools: Commands) -> list[Contender]:
     """A prefix, put there by s5cmd or lakelink alike, to an empty directory."""
     origin = bench.store.url(f"down/{next(bench.numbers)}")
-    _must(bench, peers.lakelink(str(source), origin))
+    must(bench, peers.lakelink(str(source), origin))
     wanted = fingerprint(source)
 
     def one(name: str) -> Contender:
@@ -101,7 +101,7 @@ def unchanged(bench: Bench, source: Path, tools: Commands, *, local: bool) -> li
             Path(target).mkdir()
         command = tools(str(source), target)[name]
         for _ in range(2):  # the second run is the first that finds nothing to do
-            _must(bench, command)
+            must(bench, command)
         return Contender(name, command, environment=bench.store.environment(bench.state))
 
     return [one(name) for name in tools("", "")]
@@ -179,7 +179,7 @@ def _make_room(target: list[Path]) -> None:
     target.clear()
 
 
-def _must(bench: Bench, command: list[str]) -> None:
+def must(bench: Bench, command: list[str]) -> None:
     import os
 
     environment = {**os.environ, **bench.store.environment(bench.state)}

@@ -44,7 +44,7 @@ def test_several_objects_are_written_one_after_the_other(on_lake):
 def test_an_object_that_is_not_there_is_exit_code_1_with_nothing_on_stdout(on_lake):
     done = on_lake("cat", f"{on_lake.lake}/nothing")
     assert (done.code, done.out) == (1, "")
-    assert done.err.startswith("error[LL302]: ")
+    assert done.trouble.startswith("error[LL302]: ")
 
 
 def test_a_name_that_is_no_object_is_a_usage_error(on_lake):

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -122,6 +123,21 @@ def test_removing_local_files_takes_only_what_the_lake_holds(on_lake, tmp_path, 
         assert removed.json["deleted"] == 5
         assert names(root) == ["held.tmp"]
         assert {"a", "deep/er/b"} <= lake.names()
+
+
+def test_removing_local_files_keeps_what_somebody_took_out_of_the_lake(on_lake, tmp_path, lake):
+    root = make_tree(tmp_path / "files", {"a": "the only copy\n", "b": "b", "c": "c"})
+    with serving(on_lake) as daemon:
+        assert on_lake("link", "add", "logs", root, on_lake.lake, "--import", "none", "-q").code == 0
+        daemon.available("logs")
+        wait_for(lambda: lake.names() == {"a", "b", "c"} and at_rest(daemon.status("logs")), "the export")
+        lake.remove("a")
+        lake.put("c", "another's")
+        removed = on_lake("link", "remove", "logs", "--delete-files", "--json")
+        assert removed.code == 0, removed.err
+        assert removed.json["deleted"] == 1
+    assert names(root) == ["a", "c"]
+    assert (root / "a").read_text(encoding="utf-8") == "the only copy\n"
 
 
 def test_settings_are_read_again_and_wrong_ones_change_nothing(on_lake, tmp_path):
@@ -322,7 +338,7 @@ def test_what_the_lake_removed_comes_back_out_of_the_trash(on_lake, tmp_path, la
         assert on_lake("link", "trash", "empty", "logs", "--all", "--json").json["files"] == 1
 
 
-def test_a_conflict_is_listed(on_lake, tmp_path, lake):
+def test_a_conflict_is_listed_and_resolved(on_lake, tmp_path, lake):
     root = make_tree(tmp_path / "files", {"a": "mine\n"})
     lake.put("a", "theirs\n")
     with serving(on_lake) as daemon:
@@ -336,3 +352,48 @@ def test_a_conflict_is_listed(on_lake, tmp_path, lake):
         assert (root / "a").read_text(encoding="utf-8") == "theirs\n"
         assert (root / conflict["copy"]).read_text(encoding="utf-8") == "mine\n"
         assert daemon.status("logs")["conflicts"] == 1
+        assert f"lakelink link resolve logs {conflict['id']}" in conflict["advice"]
+        assert any(item["reason"] for item in on_lake("link", "trash", "list", "logs", "--json").json["items"])
+        resolved = on_lake("link", "resolve", "logs", str(conflict["id"]), "--keep", "files")
+        assert resolved.code == 0, resolved.err
+        wait_for(lambda: lake.text("a") == "mine\n" and at_rest(daemon.status("logs")), "what was kept to travel")
+        assert (ran := on_lake("link", "conflicts", "logs")).code == 0, ran.err
+        wait_for(lambda: lake.names() == {"a"} and at_rest(daemon.status("logs")), "the copy to go")
+        assert (
+            on_lake("link", "check", "logs", "--repair").code == 0
+        )  # times that were taken from an answer are made exact
+        checked = on_lake("link", "check", "logs", "--repair", "--json")
+        assert checked.code == 0, checked.err
+        assert checked.json["agreed"] == 1
+
+
+def test_a_store_pushes_to_the_webhook_of_the_daemon(on_lake, lake, tmp_path):
+    root = make_tree(tmp_path / "files", {"here": "here"})
+    settings = tmp_path / "lakelink.toml"
+    settings.write_text('[serve]\nwebhook = "0"\nwebhook_token_env = "TOKEN"\n', encoding="utf-8")
+    with serving(on_lake, TOKEN="a token") as daemon:
+        url = daemon.report().daemon.webhook
+        assert on_lake("link", "add", "logs", root, on_lake.lake, "--list-interval", "1h", "-q").code == 0
+        daemon.available("logs")
+        wait_for(lambda: lake.names() == {"here"}, "the export")
+        lake.put("pushed", "from the lake\n")
+        bucket, _, prefix = on_lake.lake.removeprefix("s3://").partition("/")
+        record = {
+            "eventVersion": "2.1",
+            "eventSource": "aws:s3",
+            "eventName": "ObjectCreated:Put",
+            "s3": {"bucket": {"name": bucket}, "object": {"key": f"{prefix}/pushed", "size": 14}},
+        }
+        body = json.dumps({"Records": [record]}).encode()
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            push(url, body, "wrong")
+        with refused.value:
+            assert refused.value.code == 401
+        push(url, body, "a token")
+        wait_for(lambda: same_text(root / "pushed", "from the lake\n"), "the object, long before a listing")
+
+
+def push(url, body, token):
+    request = urllib.request.Request(url, body, {"Authorization": f"Bearer {token}"})  # noqa: S310
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        assert answer.status == 200

@@ -77,7 +77,7 @@ def test_a_second_run_on_the_same_target_says_so_and_stops(program, tmp_path):
     try:
         done = program("sync", source, target)
         assert (done.code, done.out) == (3, "")
-        assert done.err.startswith("error[LL201]: ")
+        assert done.trouble.startswith("error[LL201]: ")
         assert str(process.pid) in done.err
     finally:
         process.kill()

@@ -12,7 +12,11 @@ from tests.e2e.program import PATIENCE_S, Program
 
 def test_a_served_store_answers_survives_a_restart_and_ends_with_its_program(seaweed, program, tmp_path):
     del seaweed  # skips where the server is not installed
-    folder = tmp_path / "server"
+    folder = (
+        tmp_path
+        / "a path with a comma, too long for the address of a Unix socket, which has at most 107 bytes"
+        / "server"
+    )
 
     def serve() -> tuple[object, dict[str, str]]:
         process = program.start("store", "serve", folder, "--json", "--bucket", "mine")
@@ -126,7 +130,9 @@ def test_the_demonstration_proves_its_point_and_cleans_up(seaweed, tmp_path):
     done = program("demo", TMPDIR=str(tmp_path / "tmp"))
     assert done.code == 0, done.err
     assert done.out.count("Proved: equal") == 2
-    assert "demo: both trees are equal, before and after the edits" in done.out
+    assert "demo: all trees are equal, before and after the edits" in done.out
+    assert done.out.count(" after ") >= 7  # each change of the live link arrived
+    assert "both versions are kept" in done.out
     assert "What to try next" in done.out
     assert list((tmp_path / "tmp").iterdir()) == []
     assert not (tmp_path / "state").exists()

@@ -11,6 +11,8 @@ from unittest import mock
 from lakelink.locations.local import area
 from lakelink.locations.local.location import LocalLocation
 from lakelink.locations.s3 import copying, deleting, parts, upload
+from lakelink.state import journal
+from lakelink.state.database import connect
 
 
 def _no_condition(_expect):
@@ -73,4 +75,13 @@ def nothing_is_synced_before_it_is_remembered():
         return
 
     with mock.patch.object(LocalLocation, "flush", flush):
+        yield
+
+
+@contextmanager
+def journal_is_not_synced_with_each_commit():
+    def lazily(path, schema):
+        return connect(path, schema, synchronous="NORMAL")
+
+    with mock.patch.object(journal, "connect_durable", lazily):
         yield

@@ -9,7 +9,7 @@ PROGRAM = """
 import sys
 from lakelink.testing.sim.__main__ import STORIES
 from lakelink.testing.sim.world import Told
-for seed in range(8):
+for seed in range(4):
     print(STORIES[sys.argv[1]](Told(seed)).digest)
 """
 
@@ -27,8 +27,8 @@ def digests(story, hash_seed):
     return run.stdout.split()
 
 
-@pytest.mark.parametrize("story", ["oneway"])
+@pytest.mark.parametrize("story", ["oneway", "links"])
 def test_the_same_seed_gives_the_same_trace_in_another_process(story):
     first = digests(story, 1)
-    assert len(set(first)) == 8, "different seeds should give different traces"
+    assert len(set(first)) == 4, "different seeds should give different traces"
     assert first == digests(story, 2)

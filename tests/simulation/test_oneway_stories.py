@@ -14,7 +14,7 @@ from lakelink.testing.sim.oneway import Way, play
 from lakelink.testing.sim.shrink import shrunk
 from lakelink.testing.sim.world import Told
 
-SEEDS = 120
+SEEDS = 180
 BUDGET = 400
 
 

@@ -135,6 +135,7 @@ class PathConflict(msgspec.Struct, frozen=True, kw_only=True):
     since_ns: int
     resolved_ns: int = 0
     resolution: str = ""
+    advice: str = ""  # what an operator can do, one sentence
 
 
 class LogEntry(msgspec.Struct, frozen=True, kw_only=True):

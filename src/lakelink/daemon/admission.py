@@ -17,8 +17,10 @@ from lakelink.model.linkspec import LinkSpec
 from lakelink.model.path import OWN_DIRECTORY, display
 from lakelink.model.units import format_duration
 from lakelink.ports.random import SystemRandom
+from lakelink.watch.choose import this_machine
+from lakelink.watch.mounts import file_system
 
-ANSWER_WITHIN_S = 30.0
+ANSWER_WITHIN_S = 20.0  # each side; both are less than a call may take
 
 
 async def admit(spec: LinkSpec, document: Document, *, accept_unconditional_writes: bool) -> list[str]:
@@ -30,7 +32,15 @@ async def admit(spec: LinkSpec, document: Document, *, accept_unconditional_writ
         UsageError, RootMissing, NotPermitted: the directory is none, is not there, or cannot be used. The same, and Unreachable: so with the
             lake. Refused: the store cannot check writes, and that was not accepted.
     """
-    notes = [*look_at_directory(spec, document)]
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            # Beside the loop: the file server may be away.
+            notes = await asyncio.to_thread(look_at_directory, spec, document)
+    except TimeoutError as error:
+        raise Unreachable(
+            f"{display(spec.files)} did not answer within {format_duration(ANSWER_WITHIN_S)}",
+            hint="Is its file server up?",
+        ) from error
     try:
         async with asyncio.timeout(ANSWER_WITHIN_S):
             notes += await _look_at_lake(spec, document, accept_unconditional_writes=accept_unconditional_writes)
@@ -63,7 +73,9 @@ def look_at_directory(spec: LinkSpec, document: Document) -> list[str]:
             f"user {os.geteuid()} may not read and write {display(path)}",
             hint="Run the daemon as the directory's owner, or as root.",
         )
-    return []
+    machine = this_machine()
+    caveat = file_system(machine.kernel, machine.notify, path).caveat(spec.pace.scan_interval_s)
+    return [caveat] if caveat else []
 
 
 async def _look_at_lake(spec: LinkSpec, document: Document, *, accept_unconditional_writes: bool) -> list[str]:

@@ -180,16 +180,18 @@ class Handlers:
 
     async def _start_task(self, call: calls.StartTask, _asked: Asked) -> TaskInfo:
         paths = [path.exact for path in call.paths]
-        return journals.task_info(call.link, self._keeper(call.link).link.tasks.submit(call.kind, paths, call.report))
+        return journals.task_info(
+            call.link, (await self._keeper(call.link).opened()).tasks.submit(call.kind, paths, call.report)
+        )
 
     async def _tasks(self, call: calls.ListTasks, _asked: Asked) -> list[TaskInfo]:
-        tasks = self._keeper(call.link).link.tasks
+        tasks = (await self._keeper(call.link).opened()).tasks
         if call.task:
             return [journals.task_info(call.link, tasks.get(call.task))]
         return [journals.task_info(call.link, task) for task in tasks.newest(call.most)]
 
     async def _cancel_task(self, call: calls.CancelTask, _asked: Asked) -> TaskInfo:
-        return journals.task_info(call.link, self._keeper(call.link).link.tasks.cancel(call.task))
+        return journals.task_info(call.link, (await self._keeper(call.link).opened()).tasks.cancel(call.task))
 
     def _keeper(self, name: str) -> Keeper:
         return self._supervisor.keeper(name)

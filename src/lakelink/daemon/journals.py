@@ -10,6 +10,8 @@ from typing import TypeVar
 
 from lakelink.api.answers import HeldPath, LogEntry, PathConflict, PathProblem, TaskInfo, wire_path
 from lakelink.daemon.open_link import unopened
+from lakelink.links.conflicts import advice, trash_reasons
+from lakelink.links.trash import Trashed
 from lakelink.model.linkspec import LinkSpec, LinkState, LinkStatus
 from lakelink.model.linktask import LinkTask
 from lakelink.model.path import display
@@ -93,11 +95,21 @@ def conflicts(state_dir: Path, spec: LinkSpec, most: int, *, resolved: bool) -> 
                 since_ns=clash.since_ns,
                 resolved_ns=clash.resolved_ns,
                 resolution=clash.resolution,
+                advice=advice(clash, spec.name),
             )
             for clash in journal.conflicts(resolved=resolved, limit=most)
         ]
 
     return _read(state_dir, spec, look, [])
+
+
+def why_in_trash(state_dir: Path, spec: LinkSpec) -> Callable[[Trashed], str]:
+    """Why something is in the trash, where a conflict is the reason; else ""."""
+
+    def look(journal: Journal) -> Callable[[Trashed], str]:
+        return trash_reasons(journal.conflicts(resolved=True))
+
+    return _read(state_dir, spec, look, trash_reasons(()))
 
 
 def events(state_dir: Path, spec: LinkSpec, most: int) -> list[LogEntry]:

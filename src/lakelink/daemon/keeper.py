@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable, Coroutine
@@ -21,6 +22,7 @@ from lakelink.ports.random import Random, SystemRandom
 T = TypeVar("T")
 
 PAUSES = Backoff(base_s=1.0, cap_s=60.0)
+OPENED_WITHIN_S = 20.0  # a call waits so long for a link that is just being opened
 GOOD_AFTER_S = 120.0  # a link that ran for so long begins with short pauses again
 
 
@@ -39,7 +41,9 @@ class Keeper:
         self._wake = asyncio.Event()
         self._trouble: LakelinkError | None = None
         self._deleting = False
+        self._updating = False  # it is opened again with other settings
         self._ended = asyncio.Event()  # of the open link
+        self._tried = asyncio.Event()  # it was opened, or that failed
 
     def start(self) -> None:
         """Begin, in a task of its own; nothing where it runs already, or has not ended yet: one root never has two runtimes."""
@@ -72,13 +76,25 @@ class Keeper:
             )
         return self._link
 
+    async def opened(self) -> OpenLink:
+        """The open link; one that is just being opened is waited for.
+
+        Raises:
+            Refused: it is not open at the moment; the message says why.
+        """
+        if self._link is None and self._trouble is None and self._task is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(OPENED_WITHIN_S):
+                    await self._tried.wait()
+        return self.link
+
     async def during(self, work: Callable[[OpenLink], Coroutine[Any, Any, T]]) -> T:
         """Do something with the open link, for as long as it stays open.
 
         Raises:
             Refused: it is not open, or ended meanwhile; what the work raises.
         """
-        link = self.link
+        link = await self.opened()
         task = asyncio.ensure_future(work(link))
         ended = asyncio.ensure_future(self._ended.wait())
         try:
@@ -96,14 +112,20 @@ class Keeper:
 
     def status(self) -> LinkStatus:
         """How it stands, also where it is not open."""
+        status = self._status()
         if self._deleting:
-            return dataclasses.replace(self._status(), state=LinkState.DELETING)
-        return self._status()
+            return dataclasses.replace(status, state=LinkState.DELETING)
+        if self._updating and self._link is None and self._trouble is None:
+            return dataclasses.replace(status, state=LinkState.UPDATING)
+        return status
 
     def _status(self) -> LinkStatus:
-        if self._link is not None:
+        if self._link is None:
+            return unopened(self.spec, self._trouble)
+        try:
             return self._link.status()
-        return unopened(self.spec, self._trouble)
+        except LakelinkError as error:  # its journal cannot be read: the others' status is told all the same
+            return unopened(self.spec, error)
 
     def note(self, code: str, message: str) -> None:
         """A line in the link's event log, where that is open."""
@@ -158,6 +180,7 @@ class Keeper:
         Raises:
             Busy: it has not ended in time; it is opened again when it is resumed or the daemon is started again.
         """
+        self._updating, self._trouble = True, None
         if not await self.stop(within_s):
             raise self._still_ending()
         self.start()
@@ -183,11 +206,14 @@ class Keeper:
             if self.spec.paused:
                 link.pause()
             self._link, self._trouble, self._ended = link, None, asyncio.Event()
+            self._updating = False
+            self._tried.set()
             log.emit(logging.INFO, Event.LINK_STARTED, {"link": self.spec.name})
             ended = await outcome(link.run())
             self._note(ended)
         finally:
             self._link = None
+            self._tried.clear()
             await link.aclose()
             self._ended.set()
 
@@ -195,6 +221,7 @@ class Keeper:
         trouble = ended or InternalError("the link ended by itself")
         again = self._trouble is not None and str(self._trouble) == str(trouble)
         self._trouble = trouble
+        self._tried.set()
         # The same trouble every minute is one line, and the rest for whoever looks closely.
         level = logging.DEBUG if again else logging.ERROR
         fields: dict[log.Field, log.Value] = {

@@ -74,6 +74,7 @@ class _Daemon:
         self._metrics: MetricsServer | None = None
         self._webhook: WebhookReceiver | None = None
         self._settings_error = ""
+        self._said = ""  # to the service manager
         self._reloading = asyncio.Lock()
 
     async def run(self) -> int:
@@ -201,16 +202,18 @@ class _Daemon:
 
     async def _tell(self, supervisor: Supervisor) -> None:
         """Changes of state to the log, the sum of all to the service manager."""
-        said = ""
         while True:
-            supervisor.tell_changes()
-            statuses = supervisor.statuses()
-            bad = [status.name for status in statuses if status.reason]
-            now = _links(len(statuses)) + (f", in trouble: {', '.join(bad)}" if bad else "")
-            if now != said:
-                said = now
-                self._manager.status(now)
+            await outcome(self._tell_once(supervisor))
             await asyncio.sleep(TELL_EVERY_S)
+
+    async def _tell_once(self, supervisor: Supervisor) -> None:
+        supervisor.tell_changes()
+        statuses = supervisor.statuses()
+        bad = [status.name for status in statuses if status.reason]
+        now = _links(len(statuses)) + (f", in trouble: {', '.join(bad)}" if bad else "")
+        if now != self._said:
+            self._said = now
+            self._manager.status(now)
 
     async def _keep_alive(self) -> None:
         """The service manager's watchdog: it restarts a daemon whose loop does not turn any more."""

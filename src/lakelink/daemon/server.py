@@ -83,14 +83,13 @@ class ApiServer:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("not inside a task")
-        crowded = len(self._open) >= CONNECTIONS
+        crowd = len(self._open)
         self._open.add(task)
         try:
-            if crowded:
-                busy = Unreachable(f"{CONNECTIONS} calls are under way", hint="Ask again in a moment.")
-                await _send(writer, HTTPStatus.SERVICE_UNAVAILABLE, {"failure": failure_of(busy)})
-            else:
+            if crowd < CONNECTIONS:
                 await self._converse(reader, writer)
+            elif crowd < 2 * CONNECTIONS:  # beyond that it is not even told
+                await self._turn_away(reader, writer)
         except (OSError, TimeoutError):  # the asker is gone; there is nobody to tell
             pass
         finally:
@@ -122,6 +121,13 @@ class ApiServer:
             await _send(writer, _status_of(answer), {"failure": failure_of(answer)})
         else:
             await _send(writer, HTTPStatus.OK, answer)
+
+    async def _turn_away(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Who is not heard to the end gets a broken pipe instead of the reason."""
+        with contextlib.suppress(BadRequest):
+            await read_request(reader)
+        busy = Unreachable(f"{CONNECTIONS} calls are under way", hint="Ask again in a moment.")
+        await _send(writer, HTTPStatus.SERVICE_UNAVAILABLE, {"failure": failure_of(busy)})
 
     async def _answer(self, asked: Asked) -> Any:
         try:

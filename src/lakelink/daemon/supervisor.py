@@ -20,10 +20,12 @@ from lakelink.errors import Busy, LakelinkError, Refused
 from lakelink.links.registry import Registry
 from lakelink.locations.resolve import parse_location
 from lakelink.model.linkspec import LinkSpec, LinkState, LinkStatus
+from lakelink.model.path import display
 from lakelink.obs import log
 from lakelink.obs.log import Event
 
 STOP_LINK_WITHIN_S = 10.0
+CLEARED_WITHIN_S = 20.0
 
 
 class Supervisor:
@@ -152,9 +154,18 @@ class Supervisor:
                     told.append(f"some local files stay, since a side could not be used: {done.message}")
                 else:
                     deleted = done
-            told += await asyncio.to_thread(release, spec, self.document)
-            await asyncio.to_thread(forget, self.state_dir, spec)
-            return Removed(name, deleted, [*kept(spec, self.document, files=not delete_files), *told])
+            told += await self._clear_away(spec, files=not delete_files)
+            return Removed(name, deleted, told)
+
+    async def _clear_away(self, spec: LinkSpec, *, files: bool) -> list[str]:
+        """What is kept about a link goes; what stays is a sentence each."""
+        await asyncio.to_thread(forget, self.state_dir, spec)
+        try:
+            async with asyncio.timeout(CLEARED_WITHIN_S):  # the directory's file server may be away
+                told = await asyncio.to_thread(release, spec, self.document)
+                return [*await asyncio.to_thread(kept, spec, self.document, files=files), *told]
+        except TimeoutError:
+            return [f"the marker of the link stays in {display(spec.files)}, which does not answer"]
 
     async def reload(self, document: Document) -> list[str]:
         """Take other settings over, all of them or, where anything is wrong, none; returns what changed, a sentence each.

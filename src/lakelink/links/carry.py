@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 
 from lakelink.core.delta import Delta, delta
 from lakelink.engine.supervise import together, workers
@@ -24,6 +24,7 @@ BATCH = 256
 GROUP_FILES = 16
 GROUP_BYTES = 4 << 20
 GROUPS_AT_ONCE = 16
+LARGE_AT_ONCE = 4
 LARGE_BYTES = 8 << 20
 """From here on an upload has parts that outlive its process."""
 
@@ -33,10 +34,13 @@ COMPARISONS_AT_ONCE = 8
 class Carrier:
     """Takes batches of marks to their end. Every mark that comes in goes to the committer, or back to Dirty."""
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, crew: Crew, beside: Callable[[Coroutine[None, None, None]], None]) -> None:
+        """`beside` lets work go on that `carry` does not wait for."""
         self._crew = crew
+        self._beside = beside
         self._effects = Effects(crew.files, crew.lake)
         self._lanes = asyncio.Semaphore(GROUPS_AT_ONCE)
+        self._large_lanes = asyncio.Semaphore(LARGE_AT_ONCE)
         self.running = 0  # groups under way
         self._judge = Judge(crew)
 
@@ -95,10 +99,26 @@ class Carrier:
             return
         crew = self._crew
         crew.journal.begin([_intent(step) for step in steps], crew.clock.time_ns())
-        await together(*(self._group(verb, group, left) for verb, group in _groups(steps)))
+        small: list[Step] = []
+        for step in steps:
+            if step.size_bytes > LARGE_BYTES:
+                self._beside(self._alone(step, left.pop(step.path)))
+            else:
+                small.append(step)
+        await together(*(self._group(verb, group, left) for verb, group in _groups(small)))
+
+    async def _alone(self, step: Step, mark: Mark) -> None:
+        """A large file, that nothing else waits for."""
+        left = {step.path: mark}
+        try:
+            await self._group(step.verb, [step], left)
+        finally:
+            for unfinished in left.values():
+                self._crew.dirty.give_back(unfinished)
 
     async def _group(self, verb: Verb, steps: Sequence[Step], left: dict[str, Mark]) -> None:
-        async with self._lanes:
+        large = any(step.size_bytes > LARGE_BYTES for step in steps)
+        async with self._large_lanes if large else self._lanes:
             self.running += 1
             try:
                 if verb in CONFLICTS:
@@ -127,6 +147,9 @@ class Carrier:
             crew.dirty.note(step.path, FILES, crew.clock.monotonic())
         now_s = crew.clock.monotonic()
         crew.tally.done(step.verb, now_s - look.mark.since_s, agreed)
+        if agreed is not None and agreed.files.kind is Kind.DIR and crew.journal.counts["problem"]:
+            for path in crew.journal.troubles_below(step.path):
+                crew.note_both(path, now_s)  # what could not be made in it may go now
         if step.verb in DELETES and not self._crew.doomed.is_renamed(step.path):
             crew.brake.done(1, now_s)
         self._finish(look, Result(look.path, keep_base=False, base=agreed), left, step.verb)

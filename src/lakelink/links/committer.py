@@ -10,7 +10,7 @@ from lakelink.locations.base import Location
 from lakelink.ports.clock import Clock
 from lakelink.state.journal import Journal, Result
 
-GATHER_S = 0.02
+GATHER_S = 0.1
 """While more is under way, so long is waited for others to share the flush."""
 
 

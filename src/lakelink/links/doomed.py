@@ -11,7 +11,7 @@ class Doomed:
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[str, bool] = {}  # path -> it is a directory
+        self._waiting: dict[str, tuple[bool, str]] = {}  # path -> (it is a directory, the side that deleted it)
         self._released: set[str] = set()
         self._renamed: dict[str, None] = {}  # their bytes are at another path now: no brake counts them
         self.unasked = 0
@@ -27,11 +27,12 @@ class Doomed:
     def is_waiting(self) -> bool:
         return bool(self._waiting)
 
-    def add(self, path: str, directory: bool, now_s: float) -> None:
+    def add(self, path: str, side: str, now_s: float, *, directory: bool) -> None:
+        """The path is gone on that side, and is to go on the other."""
         if not self._waiting:
             self.since_s = now_s
         self.unasked += path not in self and path not in self._renamed
-        self._waiting[path] = directory
+        self._waiting[path] = directory, side
 
     def renamed(self, path: str) -> None:
         """What was at that path is at another one."""
@@ -49,18 +50,16 @@ class Doomed:
         """Deletions that are to go, net of renames."""
         return len(self) - sum(path in self._renamed for path in (*self._waiting, *self._released))
 
-    def release(self) -> list[str]:
-        """Those whose turn it is."""
+    def release(self) -> list[tuple[str, str]]:
+        """Those whose turn it is: (path, the side that deleted it)."""
         if self._released or not self._waiting:
             return []
-        wave = [path for path, directory in self._waiting.items() if not directory]
+        wave = [path for path, (directory, _) in self._waiting.items() if not directory]
         if not wave:
             deepest = max(path.count("/") for path in self._waiting)
             wave = [path for path in self._waiting if path.count("/") == deepest]
-        for path in wave:
-            del self._waiting[path]
         self._released.update(wave)
-        return wave
+        return [(path, self._waiting.pop(path)[1]) for path in wave]
 
     def finished(self, path: str) -> None:
         """The path was looked at again; what came of it does not matter."""

@@ -24,6 +24,7 @@ from lakelink.model.plan import Decision, Verb
 from lakelink.state.journal import Held, Result, Trouble
 
 QUICK_ATTEMPTS = 5
+BLOCKED_ATTEMPTS = 3
 PAUSE_S = 0.1
 FIRST_RETRY_S = 5.0
 LAST_RETRY_S = 600.0
@@ -177,14 +178,36 @@ class Judge:
             files, lake = _both(decision)
             return Result(path, keep_base=False, base=Agreed(files, lake))
         if verb in DELETES and not look.mark.condemned:
-            self._crew.doomed.add(path, _is_directory(look), self._crew.clock.monotonic())
+            side = FILES if verb is Verb.EXPORT_DELETE else LAKE
+            self._crew.doomed.add(path, side, self._crew.clock.monotonic(), directory=_is_directory(look))
             return None
+        if self._is_blocked(look, decision):
+            # It was tried: what is in the directory on the other side is there to stay. So it is a conflict after all, and the file steps aside.
+            reason = "a file against a directory that is not empty"
+            events = self._crew.rule.imports if verb is Verb.EXPORT else self._crew.rule.exports
+            aside = Verb.KEEP_BOTH if verb is Verb.EXPORT else Verb.MAKE_WAY
+            verb = aside if events & {Event.NEW, Event.CHANGED} else Verb.STAND
+            decision = replace(decision, verb=verb, reason=reason)
         if verb in (Verb.EXPORT, Verb.IMPORT) and (error := self._name_error(decision)) is not None:
             return self.failed(look, error)
         if verb is Verb.STAND:
             step = Step(look, verb, decision.files, decision.lake, decision.reason)
             return Result(path, clash=clash_of(step, self._crew.rule.conflict))
         return Step(look, verb, decision.files, decision.lake, decision.reason)
+
+    def _is_blocked(self, look: Look, decision: Decision) -> bool:
+        """Whether a file cannot take the place of a directory, although nothing in that one is about to go."""
+        new, old = decision.files, decision.lake
+        if decision.verb is Verb.IMPORT:
+            new, old = old, new
+        elif decision.verb is not Verb.EXPORT:
+            return False
+        if new is None or old is None or new.kind is Kind.DIR or old.kind is not Kind.DIR:
+            return False
+        crew = self._crew
+        return look.mark.attempts >= BLOCKED_ATTEMPTS and not any(
+            path in crew.doomed for path in crew.journal.below(look.path)
+        )
 
     def _name_error(self, decision: Decision) -> NameUnsupported | None:
         """Why the other side cannot hold that name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from math import inf
 
 from lakelink.core.backoff import Backoff
@@ -25,6 +25,8 @@ from lakelink.locations.base import Uploader
 from lakelink.model.linkspec import LinkSpec
 
 BATCHES_AT_ONCE = 4
+LARGE_HELD = 64
+"""So many large files are known to wait; then nothing more is taken on until one is done."""
 POLL_S = 0.02
 DOOMED_PATIENCE_S = 3.0
 RETRY_LOOK_S = 1.0
@@ -51,6 +53,7 @@ class Session:
         self._surveying = 0
         self._outages = 0
         self._batches: set[asyncio.Task[None]] = set()
+        self._large: set[asyncio.Task[None]] = set()  # large files, each in a task of its own
         self.dirty = Dirty()
         observer = Observer(parts.files, parts.lake, parts.journal, filters)
         self._committer = Committer(parts.files, parts.journal, self.dirty, parts.clock)
@@ -69,7 +72,7 @@ class Session:
             committer=self._committer,
             told=told,
         )
-        self._carrier = Carrier(self.crew)
+        self._carrier = Carrier(self.crew, self._beside)
         self._committer.is_more_coming = lambda: self._carrier.running > 0
         self._take_filters(filters)
 
@@ -113,10 +116,11 @@ class Session:
         try:
             await together(self._committer.run(), self._survey_loop(), self._carry_loop(), self._retry_loop())
         finally:
-            for task in self._batches:
+            tasks = self._batches | self._large
+            for task in tasks:
                 task.cancel()
-            if self._batches:
-                await asyncio.wait(self._batches)
+            if tasks:
+                await asyncio.wait(tasks)
 
     async def _recover(self) -> None:
         """Open intents are settled by looking at both sides: what was done has become equal, what was not is decided anew."""
@@ -206,8 +210,8 @@ class Session:
             if self.paused:
                 self.go.clear()
                 await self.go.wait()
-            if len(self._batches) >= BATCHES_AT_ONCE:
-                await first(*self._batches)
+            if len(self._batches) >= BATCHES_AT_ONCE or len(self._large) >= LARGE_HELD:
+                await first(*self._batches, *self._large)
                 continue
             dirty.woken.clear()
             marks = dirty.take(BATCH, clock.monotonic())
@@ -227,12 +231,17 @@ class Session:
         waits: list[Awaitable[object]] = [dirty.woken.wait()]
         if 0.0 < next_s < inf:
             waits.append(clock.sleep(max(0.0, next_s - clock.monotonic())))
-        await first(*waits, *self._batches)
+        await first(*waits, *self._batches, *self._large)
+
+    def _beside(self, work: Coroutine[None, None, None]) -> None:
+        """Large files go beside the batches, so that small ones pass them."""
+        self._large.add(asyncio.ensure_future(work))
 
     async def _reap(self) -> None:
         """Raise what a batch raised; an outage is waited out here, with everything still noted."""
-        for task in [task for task in self._batches if task.done()]:
+        for task in [task for task in self._batches | self._large if task.done()]:
             self._batches.discard(task)
+            self._large.discard(task)
             try:
                 task.result()
             except Unreachable as error:
@@ -262,8 +271,9 @@ class Session:
         if doomed.unasked > 0:
             self._parts.brake.ask(doomed.counted, self._parts.journal.agreed, now_s)
             doomed.unasked = 0
-        for path in doomed.release():
-            self.crew.note_both(path, now_s).condemned = True
+        for path, side in doomed.release():
+            # Looked at once more, right before: the side that deleted it, and the lake wherever it is what says so.
+            self.dirty.note(path, side, now_s).condemned = True
 
     async def _retry_loop(self) -> None:
         """Paths in trouble are tried again when their time has come."""

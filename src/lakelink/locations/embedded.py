@@ -129,7 +129,8 @@ class EmbeddedStore:
         with os.fdopen(descriptor, "w") as file:
             json.dump({"identities": [identity]}, file)
 
-    def _command(self, program: str, ports: list[int]) -> list[str]:
+    @staticmethod
+    def _command(program: str, ports: list[int]) -> list[str]:
         names = (
             "-s3.port",
             "-s3.port.grpc",
@@ -147,16 +148,17 @@ class EmbeddedStore:
             "server",
             "-ip=127.0.0.1",
             "-ip.bind=127.0.0.1",
-            f"-dir={self.directory}",
+            # Relative to where it stands: a comma separates directories, and the path of a socket has at most 107 bytes, unix(7).
+            "-dir=.",
             "-filer",
             "-s3",
-            f"-s3.config={self.directory / 's3.json'}",
+            "-s3.config=s3.json",
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
             "-s3.iam=false",
             "-s3.autoCreateBucket=false",
-            f"-s3.localSocket={self.directory / 's3.sock'}",
-            f"-filer.localSocket={self.directory / 'filer.sock'}",
+            "-s3.localSocket=s3.sock",
+            "-filer.localSocket=filer.sock",
             "-master.telemetry=false",
             f"-master.volumeSizeLimitMB={VOLUME_MB}",
             f"-volume.max={MAX_VOLUMES}",

@@ -303,6 +303,14 @@ class Journal:
         """Paths that could not be carried, by path."""
         return self._troubles("SELECT * FROM problem ORDER BY path LIMIT ?", (limit,))
 
+    def troubles_below(self, path: str) -> list[str]:
+        """Paths in trouble below a directory."""
+        with self._reading():
+            rows = self.db.execute(
+                "SELECT path FROM problem WHERE path > ? AND path < ? OR path > ? AND path < ?", bounds_below(path)
+            ).fetchall()
+        return [loaded(row[0]) for row in rows]
+
     def trouble_due(self, now_ns: int, limit: int) -> list[Trouble]:
         """Paths that are to be tried again by now."""
         return self._troubles("SELECT * FROM problem WHERE again_ns<=? ORDER BY again_ns LIMIT ?", (now_ns, limit))

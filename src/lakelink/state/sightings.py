@@ -47,7 +47,11 @@ class Sightings:
         """Rows of a scan; of a path that comes twice the later one counts."""
         plain = [row if row[0].isascii() else (stored(row[0]), *row[1:]) for row in rows]
         try:
-            self._db.executemany(f"INSERT OR REPLACE INTO {self._table} VALUES (?,?,?,?,?,?,?,?,?)", plain)  # noqa: S608
+            self._db.execute("BEGIN")  # else each row is a transaction of its own
+            try:
+                self._db.executemany(f"INSERT OR REPLACE INTO {self._table} VALUES (?,?,?,?,?,?,?,?,?)", plain)  # noqa: S608
+            finally:
+                self._db.execute("COMMIT")
         except (sqlite3.Error, OverflowError) as error:
             raise _failed(error) from error
 

@@ -16,9 +16,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from lakelink.errors import LakelinkError, Unreachable
-from lakelink.locations.s3.pouring import first_of
+from lakelink.errors import Unreachable
 from lakelink.locations.s3.location import S3Location
+from lakelink.locations.s3.pouring import first_of
 from lakelink.ports.random import SystemRandom
 from lakelink.ports.wire import WireResponse
 from lakelink.testing.probe_requests import ProbeRequests, only, only_new
@@ -181,7 +181,7 @@ async def _race(requests: ProbeRequests, trials: Sequence[_Trial], rounds: int) 
                     raced[trial.name].append(running)
                     tasks.create_task(running.run()).add_done_callback(lambda _: slots.release())
                     await running.decided.wait()
-    except* LakelinkError as errors:
+    except ExceptionGroup as errors:
         raise first_of(errors) from None
     return tuple(
         _verdict(trial.name, support, [run.winners for run in raced[trial.name]])

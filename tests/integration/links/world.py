@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lakelink.errors import LakelinkError
+from lakelink.links.identity import RootGuard
 from lakelink.links.parts import Parts
 from lakelink.links.runtime import Link
 from lakelink.locations.base import Copy, Delete, Read, SetPosix, Write
@@ -63,23 +64,31 @@ class World:
         return open_s3(f"s3://{self.store.bucket}/{self.prefix}", access)
 
     @asynccontextmanager
-    async def link(self, feeds=()):
-        """The link at work; stopped as a daemon stops."""
+    async def link(self, feeds=(), *, guarded=False, may_end=False, wrap=lambda lake: lake):
+        """The link at work; stopped as a daemon stops. `link.ended` is what its run ended with."""
         files = LocalLocation(str(self.root), options=LocalOptions(trash=True, create_root=False))
-        lake = self.open_lake()
+        lake = wrap(self.open_lake())
         journal = Journal.open(self.state / "journal.sqlite")
         parts = Parts(files, lake, journal, feeds, SystemClock(), SystemRandom(), self.guard, self.brake, "here")
+        if guarded:
+            parts = replace(parts, guard=self._root_guard(journal))
         link = Link(self.spec, parts)
+        link.ended = asyncio.get_running_loop().create_future()
         task = asyncio.ensure_future(link.run())
+        task.add_done_callback(lambda done: done.cancelled() or link.ended.set_result(done.exception()))
         try:
             yield link
-            assert not task.done(), task
+            assert may_end or not task.done(), task
         finally:
             task.cancel()
             await asyncio.wait([task])
             journal.close()
             await files.aclose()
             await lake.aclose()
+
+    def _root_guard(self, journal: Journal) -> RootGuard:
+        agreed = lambda: journal.agreed  # noqa: E731
+        return RootGuard(str(self.root), self.spec, journal, agreed=agreed, identify=lambda _: "")
 
     async def agree(self, link: Link, rounds: int = 5) -> None:
         """Survey until nothing is left to do, and both trees are equal."""

@@ -269,3 +269,35 @@ def test_when_both_only_touched_metadata_no_bytes_are_moved_though_no_digest_is_
     )
     decision = decide("p", base, files, lake, Rule(ALL_EVENTS, ALL_EVENTS, conflict))
     assert decision.verb in {Verb.EXPORT_METADATA, Verb.IMPORT_METADATA}
+
+
+def test_a_comparison_of_the_bytes_decides_what_digests_could_not():
+    files, lake = states("files")["edited unseen"], states("lake")["edited unseen"]
+    same = replace(lake, posix=files.posix)
+    assert decide("p", BASE, files, same, Rule()).verb is Verb.COMPARE
+    assert decide("p", BASE, files, same, Rule(), same_bytes=True).verb is Verb.ADOPT
+    assert decide("p", BASE, files, same, Rule(), same_bytes=False).verb is Verb.KEEP_BOTH
+    # What the digests know is not asked of anybody.
+    other = states("lake")["edited otherwise"]
+    assert decide("p", BASE, states("files")["edited"], other, Rule(), same_bytes=True).verb is Verb.KEEP_BOTH
+
+
+def test_what_happens_inside_a_directory_is_no_change_of_it():
+    then = entry("", side="files", kind=Kind.DIR, mtime=1)
+    now = entry("", side="files", kind=Kind.DIR, mtime=9)
+    assert delta(then, now) is Delta.SAME
+    assert delta(then, entry("", side="files", kind=Kind.DIR, mode=0o700)) is Delta.METADATA
+
+
+def test_another_target_or_owner_is_noticed():
+    there, here = entry("there", side="files", kind=Kind.SYMLINK), entry("here", side="files", kind=Kind.SYMLINK)
+    assert delta(there, here) is Delta.CONTENT
+    owned = replace(BASE.files, posix=replace(BASE.files.posix, uid=7))
+    assert delta(BASE.files, owned) is Delta.METADATA
+
+
+def test_metadata_that_both_changed_is_settled_without_reading_a_byte():
+    mine = replace(entry("old", side="files", mode=0o600), version=BASE.files.version, digest=b"")
+    theirs = replace(entry("old", side="lake", mode=0o640), digest=b"")
+    assert decide("p", BASE, mine, theirs, Rule()).verb is Verb.EXPORT_METADATA
+    assert decide("p", BASE, mine, theirs, Rule(conflict=ConflictRule.LAKE)).verb is Verb.IMPORT_METADATA

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import functools
 import logging
+import threading
 
 import pytest
 
@@ -12,7 +13,7 @@ from lakelink.daemon import keeper as keeping
 from lakelink.daemon import supervisor as supervising
 from lakelink.daemon.journals import link_directory
 from lakelink.daemon.supervisor import Supervisor, refuse_queued
-from lakelink.errors import Busy, ConfigError, NotFound, Refused, Unreachable
+from lakelink.errors import Busy, ConfigError, NotFound, Refused, StorageError, Unreachable
 from lakelink.links.registry import Registry
 from lakelink.model.linkspec import Flow, LinkState, Transport
 from tests.unit.daemon.fakes import FakeWorld, spec, until
@@ -242,3 +243,77 @@ def test_a_link_with_queued_changes_is_not_let_go(tmp_path):
         with pytest.raises(Refused, match="queued"):
             refuse_queued(unsure, discard=False)
         refuse_queued(unsure, discard=True)
+
+
+@asynchronous
+async def test_a_call_waits_for_a_link_that_is_being_opened_and_not_for_one_in_trouble(tmp_path, world):
+    supervisor = Supervisor(state(tmp_path), Document(), world)
+    supervisor.start()
+    await supervisor.add(spec(tmp_path))
+    await supervisor.keeper("logs").during(lambda link: link.survey(["a"]))
+    assert world.newest("logs").told == [("survey", ("a",))]
+    world.trouble["other"] = Unreachable("away")
+    await supervisor.add(spec(tmp_path, "other"))
+    with pytest.raises(Refused, match="not open at the moment: away"):
+        await supervisor.keeper("other").opened()
+    await supervisor.stop(10)
+
+
+@asynchronous
+async def test_a_call_ends_when_its_link_does(tmp_path, world):
+    supervisor = Supervisor(state(tmp_path), Document(), world)
+    supervisor.start()
+    await supervisor.add(spec(tmp_path))
+    keeper = supervisor.keeper("logs")
+    call = asyncio.create_task(keeper.during(lambda _: asyncio.sleep(3600)))
+    await until(lambda: world.opened)
+    await asyncio.sleep(0)
+    world.newest("logs").fail(Unreachable("the root was unmounted"))
+    with pytest.raises(Refused, match="ended meanwhile: the root was unmounted"):
+        await asyncio.wait_for(call, 30)
+    await supervisor.stop(10)
+
+
+@asynchronous
+async def test_another_root_is_accepted_while_the_link_is_closed(tmp_path, world):
+    supervisor = Supervisor(state(tmp_path), Document(), world)
+    supervisor.start()
+    await supervisor.add(spec(tmp_path))
+    await until(lambda: world.opened)
+    await supervisor.resume("logs", allow_deletes=False, accept_root=True)
+    assert world.accepted == ["logs"]
+    assert world.opened[0].closed
+    await until(lambda: len(world.opened) == 2)
+    await supervisor.stop(10)
+
+
+@asynchronous
+async def test_a_link_whose_journal_cannot_be_read_does_not_hide_the_others(tmp_path, world, monkeypatch):
+    supervisor = Supervisor(state(tmp_path), Document(), world)
+    supervisor.start()
+    await supervisor.add(spec(tmp_path))
+    await supervisor.add(spec(tmp_path, "other"))
+    await until(lambda: len(world.opened) == 2)
+
+    def unreadable():
+        raise StorageError("the journal cannot be read")
+
+    monkeypatch.setattr(world.newest("logs"), "status", unreadable)
+    assert status(supervisor, "logs").reason == "the journal cannot be read"
+    assert status(supervisor, "other").state is LinkState.AVAILABLE
+    await supervisor.stop(10)
+
+
+@asynchronous
+async def test_a_link_whose_directory_does_not_answer_is_let_go_all_the_same(tmp_path, world, monkeypatch):
+    monkeypatch.setattr(supervising, "CLEARED_WITHIN_S", 0.02)
+    answers = threading.Event()
+    monkeypatch.setattr(supervising, "release", lambda *_: answers.wait(60) and [])
+    supervisor = Supervisor(state(tmp_path), Document(), world)
+    supervisor.start()
+    await supervisor.add(spec(tmp_path))
+    removed = await supervisor.let_go("logs")
+    answers.set()
+    assert "does not answer" in removed.kept[-1]
+    assert supervisor.statuses() == []
+    await supervisor.stop(10)

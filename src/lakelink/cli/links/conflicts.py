@@ -114,6 +114,7 @@ def _fields(conflict: PathConflict) -> dict[str, Any]:
         "since": stamp(conflict.since_ns),
         "resolved": stamp(conflict.resolved_ns),
         "resolution": conflict.resolution,
+        "advice": conflict.advice,
     }
 
 
@@ -126,6 +127,7 @@ def _lines(conflict: PathConflict) -> Iterator[str]:
         yield f"    the other version: {_shown(conflict.copy)}"
     if conflict.resolved_ns:
         yield f"    settled {stamp(conflict.resolved_ns)}: {conflict.resolution}"
+    yield f"    {conflict.advice}"
 
 
 def _shown(path: WirePath) -> str:

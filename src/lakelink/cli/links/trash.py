@@ -13,6 +13,8 @@ from lakelink.model.path import display, json_fields
 from lakelink.model.units import format_bytes, parse_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lakelink.links.trash import Trash, Trashed
 
 ABOUT = """What a link removed or replaced locally: listed, brought back, or removed for good.
@@ -46,11 +48,14 @@ def list_trash(name: str, /, *words: str, output: Output = Output()) -> int:
     from lakelink.cli.links.told import stamp
     from lakelink.cli.result import print_json, print_lines
 
-    items = _trash(name, output).items(words)
+    trash, why = _trash(name, output)
+    items = trash.items(words)
     if output.json:
-        print_json({"link": name, "items": (_fields(item) for item in items)})
-    else:
-        print_lines(f"{format_bytes(i.size_bytes):>10}  {stamp(i.since_ns)}  {display(i.name)}" for i in items)
+        print_json({"link": name, "items": (_fields(item) | {"reason": why(item)} for item in items)})
+        return 0
+    for item in items:
+        reason = f"  ({why(item)})" if why(item) else ""
+        print_lines([f"{format_bytes(item.size_bytes):>10}  {stamp(item.since_ns)}  {display(item.name)}{reason}"])
     return 0
 
 
@@ -75,7 +80,7 @@ def restore(name: str, /, *words: str, output: Output = Output()) -> int:
     from lakelink.cli.result import print_json, print_lines, tell_problems
     from lakelink.errors import problem_of
 
-    answers = _trash(name, output).restore(words)
+    answers = _trash(name, output)[0].restore(words)
     failed = [problem_of(answer.item.path, answer.error) for answer in answers if answer.error]
     back = [answer.item for answer in answers if not answer.error]
     if output.json:
@@ -129,7 +134,7 @@ def empty(
     if not words and older_than is None and not everything:
         raise UsageError("what is to be removed for good?", hint="Name paths, --older-than TIME, or --all.")
     before_ns = None if older_than is None else time.time_ns() - int(older_than * 1e9)
-    done = _trash(name, output).empty(before_ns=before_ns, words=words)
+    done = _trash(name, output)[0].empty(before_ns=before_ns, words=words)
     if output.json:
         print_json({"link": name, "files": done.files, "bytes": done.bytes, "busy": done.busy})
     elif not output.quiet:
@@ -138,14 +143,18 @@ def empty(
     return 0
 
 
-def _trash(name: str, output: Output) -> Trash:
+def _trash(name: str, output: Output) -> tuple[Trash, Callable[[Trashed], str]]:
+    """The trash of a link, and why something is in it."""
     from lakelink.cli.links.show import spec_of
     from lakelink.config.document import load_document
+    from lakelink.config.state_dir import state_dir
+    from lakelink.daemon.journals import why_in_trash
     from lakelink.links.trash import Trash
     from lakelink.locations.resolve import local_path, parse_location
 
     spec = spec_of(name, output.config)
-    return Trash(local_path(parse_location(spec.files, load_document(output.config))))
+    trash = Trash(local_path(parse_location(spec.files, load_document(output.config))))
+    return trash, why_in_trash(state_dir(), spec)
 
 
 def _fields(item: Trashed) -> dict[str, Any]:

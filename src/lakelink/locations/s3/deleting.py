@@ -114,7 +114,7 @@ async def _delete_each(
         async with asyncio.TaskGroup() as group:
             for _ in range(min(AT_ONCE, len(items))):
                 group.create_task(lane())
-    except* LakelinkError as errors:
+    except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
 
 

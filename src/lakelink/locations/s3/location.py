@@ -255,6 +255,6 @@ class S3Location:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self.client.options.tasks, len(items))):
                     group.create_task(lane())
-        except* LakelinkError as errors:
+        except ExceptionGroup as errors:
             raise first_of(errors) from None
         return results  # type: ignore[return-value]  # every slot was filled

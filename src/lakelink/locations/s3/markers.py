@@ -80,6 +80,7 @@ async def put_marker(client: S3Client, store: StoreTraits, key: str, write: Writ
     """
     replaced = write.expect.version
     attributes = write.attributes
+    packed = store.marker_metadata is False
     condition = condition_headers(write.expect)
     if replaced is not None and replaced.etag:
         found = await head(client, key)
@@ -96,10 +97,12 @@ async def put_marker(client: S3Client, store: StoreTraits, key: str, write: Writ
     if response.status >= 300:
         raise translate(request, response, client.bucket, key)
     entry = sent_entry(Kind.DIR, 0, write, response)
-    if write.posix is None or store.marker_metadata is not None:
+    if write.posix is None or packed or store.marker_metadata:
         return entry
-    found = await head(client, key)
-    store.marker_metadata = found is None or "x-amz-meta-file-permissions" in found.headers
+    if store.marker_metadata is None:
+        found = await head(client, key)
+        store.marker_metadata = found is None or "x-amz-meta-file-permissions" in found.headers
+    # Another marker may have found out while this one was on its way with metadata that the store drops.
     if store.marker_metadata or entry.version is None:
         return entry
     return await put_marker(client, store, key, replace(write, expect=replace(write.expect, version=entry.version)))

@@ -13,7 +13,7 @@ import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import datetime
 
-from lakelink.errors import ChangedWhileRead, Corrupt, LakelinkError, NotFound, StorageError
+from lakelink.errors import ChangedWhileRead, Corrupt, NotFound, StorageError
 from lakelink.locations.base import Write
 from lakelink.locations.content import Content, SourceFile
 from lakelink.locations.s3.checksums import checksum_of, checksum_of_file
@@ -177,7 +177,7 @@ async def _pieces(size_bytes: int, part_bytes: int, at_once: int, act: Callable[
         async with asyncio.TaskGroup() as group:
             for _ in range(min(at_once, -(-size_bytes // part_bytes))):
                 group.create_task(lane())
-    except* LakelinkError as errors:
+    except ExceptionGroup as errors:
         raise first_of(errors) from None
 
 
@@ -220,7 +220,7 @@ async def _send_stream(upload: Upload, content: Content, head: list[bytes], rest
                     for task in done:
                         del busy[task]
                 busy[group.create_task(send(number, data))] = len(data)
-    except* LakelinkError as errors:
+    except ExceptionGroup as errors:
         raise first_of(errors) from None
     _check_length(content, upload.size_bytes)
 

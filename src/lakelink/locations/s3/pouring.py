@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING
 
-from lakelink.errors import Corrupt, LakelinkError, StorageError, Unreachable
+from lakelink.errors import Corrupt, StorageError, Unreachable
 from lakelink.locations.s3.checksums import COMBINABLE, Digest, Summer, combine
 from lakelink.locations.s3.options import SMALL_BYTES, Checksum
 from lakelink.ports.linux import begin_writeback
@@ -47,7 +47,7 @@ async def pour_ranges(content: S3Content, fd: int, algorithm: str) -> str:
                 group.create_task(follower.follow(content.size_bytes))
             for _ in range(min(content.client.options.parts_at_once, -(-content.size_bytes // RANGE_BYTES))):
                 group.create_task(lane())
-    except* (LakelinkError, OSError) as errors:  # an OSError is of the caller's own file
+    except ExceptionGroup as errors:
         raise first_of(errors) from None
     if joined is not None:
         return combine(joined, [parts[start] for start in sorted(parts)])
@@ -145,7 +145,11 @@ class _Follower:
 
 
 def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first leaf of a group: one cause is enough to act on."""
+    """The first leaf of a group: one cause is enough to act on.
+
+    To be raised from `except ExceptionGroup`, never from `except*`: Python before 3.11.4, which Debian 12 has, puts what is raised there into
+    a group again.
+    """
     error: BaseException = errors
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

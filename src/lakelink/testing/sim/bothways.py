@@ -12,6 +12,7 @@ from lakelink.testing.sim.ledger import CONFLICT
 from lakelink.testing.sim.loop import SimLoop, Stuck, simulate
 from lakelink.testing.sim.member import PACE, Member
 from lakelink.testing.sim.oracle import differences, files_view, lake_view
+from lakelink.testing.sim.process import End
 from lakelink.testing.sim.strangers import Strangers
 from lakelink.testing.sim.world import Told, Verdict, World, staged
 
@@ -19,6 +20,7 @@ PREFIX = "data/"
 _ROUND_S = PACE.scan_interval_s + PACE.list_interval_s
 _LAST_ROUNDS = 30
 _SILENT_ROUNDS = 2
+_FAILURES = 0.3  # of the turns of a machine that is up
 
 
 def play(told: Told) -> Verdict:
@@ -65,11 +67,13 @@ class _Links:
         """A machine that is down comes up; one that is up may be stopped."""
         if not member.is_up:
             if self._life.random() < 0.1:
-                member.machine.databases.lose()
+                member.lose_journal()
                 self._world.trace.add(f"{member.machine.name} loses its journal")
             member.start()
         elif self._life.random() < 0.15:
             await member.stop()
+        elif self._life.random() < _FAILURES:
+            member.fail(self._life.choice(list(End)))
 
     async def _end(self) -> list[str]:
         world = self._world
@@ -87,7 +91,7 @@ class _Links:
             if silent >= _SILENT_ROUNDS:
                 break
             before = after
-        faults = [fault for member in self._members for fault in self._judged(member)]
+        faults = [fault for member in self._members for fault in [*self._judged(member), *member.faults]]
         if silent < _SILENT_ROUNDS:
             faults.append(f"still not at rest after {_LAST_ROUNDS} rounds")
         names = {name for key in world.store.objects.now for name in key.split("/")}
@@ -101,8 +105,10 @@ class _Links:
         if member.link is None:
             return [f"{name}: the link has ended"]
         lake, unclear = lake_view(self._world.store.objects.now, PREFIX)
-        # A conflict that stands is listed, with a hint, and waits for its user.
-        unclear |= {clash.path for clash in member.link.journal.conflicts() if not clash.copy}
+        # What stands as a conflict, or cannot be carried, is listed and waits for its user.
+        journal = member.link.journal
+        unclear |= {clash.path for clash in journal.conflicts() if not clash.copy}
+        unclear |= {trouble.problem.path for trouble in journal.problems()}
         found = differences(files_view(member.people.files()), lake, unclear, posix=False)
         status = member.link.status()
         if status.reason:

@@ -11,7 +11,7 @@ from lakelink.links.parts import Parts, SidedFeed
 from lakelink.links.runtime import Link
 from lakelink.locations.local.options import LocalOptions
 from lakelink.model.linkspec import LinkSpec, Pace
-from lakelink.state.journal import Journal
+from lakelink.state import journal as journals
 from lakelink.testing.clocks import SeededRandom
 from lakelink.testing.sim.feeds import FeedWeather, FilesEvents, LakeEvents, SimFeed
 from lakelink.testing.sim.inode import Inode
@@ -20,9 +20,11 @@ from lakelink.testing.sim.ledger import tokens_in
 from lakelink.testing.sim.machine import Machine
 from lakelink.testing.sim.people import People
 from lakelink.testing.sim.process import End
+from lakelink.testing.sim.traces import Traces
 from lakelink.testing.sim.world import World
 
 ROOT = "/srv/files"
+JOURNAL = "journal.sqlite"
 PACE = Pace(quiet_s=1.0, scan_interval_s=40.0, list_interval_s=25.0)
 
 
@@ -77,6 +79,9 @@ class Member:
         self._empty: Inode | None = None
         self.link: Link | None = None
         self.endings: list[str] = []  # how links ended by themselves
+        self.faults: list[str] = []
+        self._traces = Traces(prefix, f"{name}.")
+        world.store.objects.told.append(self._traces.heard)
 
     def _named_top(self) -> Inode:
         here = self.machine.disk.top
@@ -110,6 +115,7 @@ class Member:
                 self.mount()  # as a machine does that boots
             if process.end is not None or process.failed:
                 self.machine.crashed(process.end or End.KILL, self.people)
+                self.faults += self._traces.missing(self.machine.databases.home / JOURNAL)
 
     async def _serve(self) -> None:
         """As a daemon does: a link that ends by an error is opened anew after a while."""
@@ -149,7 +155,7 @@ class Member:
         return Parts(
             files=world.local(machine, ROOT, LocalOptions(create_root=False, trash=True)),
             lake=world.lake(machine, self._prefix),
-            journal=Journal.open(machine.databases.home / "journal" / "journal.sqlite"),
+            journal=journals.Journal.open(machine.databases.home / JOURNAL, journals.connect_durable),
             feeds=[SidedFeed("files", feeds[0]), SidedFeed("lake", feeds[1])],
             clock=machine.clock,
             random=SeededRandom(self._choice.getrandbits(32)),
@@ -169,6 +175,16 @@ class Member:
             await asyncio.wait({running, waiting})
         if not running.cancelled():
             running.result()
+
+    def fail(self, end: End) -> None:
+        """The process, or the machine with it, ends now."""
+        if self.is_up and self.machine.process is not None:
+            self.machine.process.die(end)
+
+    def lose_journal(self) -> None:
+        """Somebody deletes it while nothing runs."""
+        self.machine.databases.lose()
+        self._traces.forget()
 
     # What happens to it
     def misfortunes(self) -> list[Callable[[random.Random], str]]:
