@@ -41,7 +41,7 @@ def conflict_name(path: str, host: str, digest: str, digits: int = DIGEST_DIGITS
 def conflict_names(path: str, host: str, digest: str) -> Iterator[str]:
     """The name of the copy, and others to be tried in order where something else has it: a copy that somebody edited."""
     for number in range(_NAMES):
-        yield conflict_name(path, host, xxhash.xxh3_128_hexdigest(f"{digest} {number}") if number else digest)
+        yield conflict_name(path, host, xxhash.xxh3_128_hexdigest(f"{digest} {number}".encode()) if number else digest)
 
 
 def is_conflict_copy(path: str) -> bool:

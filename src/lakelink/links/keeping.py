@@ -81,9 +81,7 @@ class Keeper:
                 return name
             if not isinstance(answer, PreconditionFailed):
                 return answer
-        return PreconditionFailed(
-            f"another file has the name of the conflict copy of {display(path)}", hint="Rename or remove that file."
-        )
+        return _no_name(path)
 
     async def _holds(self, side: Location, name: str, hexdigest: str, size_bytes: int) -> bool:
         """Whether that content is there already, from an earlier attempt."""
@@ -105,7 +103,7 @@ class Keeper:
             if not isinstance(answer, PreconditionFailed):
                 return answer
         else:
-            return answer
+            return _no_name(step.path)
         self.journal.note_clash(clash_of(step, rule, copy), self.clock.time_ns())
         (done,) = await self.effects.run(Verb.EXPORT, [step])
         self.dirty.note(copy, LAKE, self.clock.monotonic())
@@ -147,6 +145,12 @@ class Keeper:
         self.journal.note_clash(clash_of(step, rule, "", BY_RULE), self.clock.time_ns())
         (answer,) = await self.effects.run(Verb.IMPORT, [step])
         return answer
+
+
+def _no_name(path: str) -> PreconditionFailed:
+    return PreconditionFailed(
+        f"other files have all names that a conflict copy of {display(path)} could get", hint="Rename or remove them."
+    )
 
 
 def clash_of(step: Step, rule: ConflictRule, copy: str = "", resolution: str = "") -> Clash:
