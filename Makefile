@@ -3,12 +3,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test check bench format lock clean
+.PHONY: help demo test check simulate bench format lock clean
 
 help:
 	@echo "make demo   sync a real tree to an embedded S3 server and back, and prove that both are equal"
 	@echo "make test   run the tests"
-	@echo "make check  lint, types, import contracts"
+	@echo "make check  lint, types, import contracts, branch coverage of model and core"
+	@echo "make simulate SEEDS=10000  play simulated stories of crashes, races and lost answers"
 	@echo "make bench  compare with peers (installs them into $(VENV))"
 
 $(STAMP): requirements.lock pyproject.toml
@@ -20,14 +21,20 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP)
 	$(BIN)/lakelink demo
 
+# Much of the suite waits for servers; each worker has its own.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/coverage run --source=lakelink.model,lakelink.core -m pytest -q tests/unit/core tests/unit/model
+	$(BIN)/coverage report --fail-under=100 --skip-covered
+
+simulate: $(STAMP)
+	$(BIN)/python -m lakelink.testing.sim --seeds $(or $(SEEDS),1000)
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -12,11 +12,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from lakelink.errors import Unsupported
 from lakelink.locations.embedded import EmbeddedStore
 
 _numbers = itertools.count()
+
+# The same examples each time, however slow the machine: a run that fails has found something in the code that it tests. To look for more,
+# `pytest --hypothesis-profile=explore`.
+SLOW_MACHINE = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=SLOW_MACHINE)
+settings.register_profile("explore", deadline=None, max_examples=1000, suppress_health_check=SLOW_MACHINE)
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")
@@ -55,14 +63,14 @@ def moto_server() -> Iterator[MotoServer]:
         yield MotoServer(f"http://127.0.0.1:{port}")
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _make_bucket(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         assert process.poll() is None, "moto ended at once"
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         try:
             connection.request(
                 "PUT",

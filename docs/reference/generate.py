@@ -54,6 +54,10 @@ ADVICE = {
     "LL304": "No credentials were found, or the store does not know them. `lakelink doctor` shows where was looked.",
     "LL305": "The store's certificate was not accepted, or it speaks no TLS there. Does the endpoint begin with the right `https://` or `http://`? For a "
     "certificate authority of your own name its bundle (`ca_bundle` of the location, or `AWS_CA_BUNDLE`). Do not switch the check off to get on.",
+    "LL308": "The queue that carries a lake's events was removed, or the credentials belong to another account. Nothing is lost: changes of the lake are "
+    "found by listing until it is back, and once more when it is. `lakelink link events NAME --check` says what is missing.",
+    "LL310": "Start the daemon: `lakelink serve`, or its unit. Does it use the same state directory (`LAKELINK_STATE_DIR`), and run as the same user? "
+    "`lakelink doctor` says which directory is looked at.",
     "LL400": "Somebody else changed the target between our look and our write. Their version was kept. Run it again; if it comes back, find "
     "the other writer.",
     "LL401": "The file was written to while it was read, again and again. Nothing torn was stored. Run it when the writer rests, or sync a "

@@ -18,10 +18,12 @@ port. Trouble with one path is a `lakelink.model.change.Problem`, a value, made 
     │   ├── LakeForbidden     3    its bucket may not be used
     │   └── TooManyDeletes    3    more would be deleted than its brake allows
     ├── Unreachable           4    the other side does not answer; later it may
-    │   └── Untrusted         4    its certificate is not trusted
+    │   ├── Untrusted         4    its certificate is not trusted
+    │   └── NoDaemon          4    no daemon serves this state directory
     ├── NotPermitted          4    credentials are missing, expired beyond refresh, or lack the right
     │   └── CredentialsRefused 4   nothing on this location can work with these credentials
     ├── NotFound              1    the named object, file, bucket or root is not there
+    │   └── QueueMissing      4    the queue of a lake's events is not there
     ├── PreconditionFailed    1    the target is no longer the version that was to be replaced; observe again
     ├── ChangedWhileRead      1    the source changed while it was read; observe again
     ├── Corrupt               1    bytes arrived that do not match their checksum or length
@@ -158,6 +160,12 @@ class Untrusted(Unreachable):
     retry = Retry.NEVER
 
 
+class NoDaemon(Unreachable):
+    """No daemon serves this state directory, and the command needs one."""
+
+    code = "LL310"
+
+
 class NotPermitted(LakelinkError):
     """Credentials are missing or lack the right; the hint names the permission where it is known."""
 
@@ -183,6 +191,13 @@ class RootMissing(NotFound):
     """The root of a location (bucket or directory) is not there: nothing is known about what it holds."""
 
     code = "LL303"
+    exit_code = 4
+
+
+class QueueMissing(NotFound):
+    """The queue of a lake's events is not there: what it held, and what the store sent since then, has to be found by listing."""
+
+    code = "LL308"
     exit_code = 4
 
 

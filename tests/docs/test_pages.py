@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from lakelink.errors import Unsupported
 from lakelink.locations.embedded import EmbeddedStore
 from tests.docs.transcript import blocks, environment, play
+from tests.docs.warm import warm
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -40,11 +42,17 @@ def store(tmp_path_factory):
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def program():
+    with tempfile.TemporaryDirectory(prefix="ll-") as folder, warm(Path(folder)) as command:
+        yield command
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_page_does_what_it_shows(page, tmp_path, store):
+def test_a_page_does_what_it_shows(page, tmp_path, store, program):
     home = tmp_path / "home"
     home.mkdir()
-    env = environment(home, store)
+    env = environment(home, store, program)
     try:
         play(page, home, env)
     finally:

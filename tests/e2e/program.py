@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-TIMEOUT_S = 110
+PROGRESS = re.compile(r"[a-z]+: [0-9,]+ (paths seen at the source|of [0-9,]+ files), ")
+PATIENCE_S = 120.0  # for what a test waits for; reaching it is a failure, not a measurement
+TIMEOUT_S = 300  # below pytest's own: the program's output is worth more than a traceback of the test
 
 
 @dataclass
@@ -18,6 +21,11 @@ class Ran:
     code: int
     out: str
     err: str
+
+    @property
+    def trouble(self) -> str:
+        """Standard error without the lines of progress that a slow machine makes it print."""
+        return "".join(line for line in self.err.splitlines(keepends=True) if not PROGRESS.match(line))
 
     @property
     def json(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.program import make_tree
+from tests.e2e.program import PATIENCE_S, make_tree
 
 
 def test_what_is_piped_in_comes_out_again(on_lake):
@@ -44,7 +44,7 @@ def test_several_objects_are_written_one_after_the_other(on_lake):
 def test_an_object_that_is_not_there_is_exit_code_1_with_nothing_on_stdout(on_lake):
     done = on_lake("cat", f"{on_lake.lake}/nothing")
     assert (done.code, done.out) == (1, "")
-    assert done.err.startswith("error[LL302]: ")
+    assert done.trouble.startswith("error[LL302]: ")
 
 
 def test_a_name_that_is_no_object_is_a_usage_error(on_lake):
@@ -95,7 +95,7 @@ def test_a_reader_that_goes_away_ends_the_program_quietly(on_lake, tmp_path, com
     process.stdout.close()
     error = process.stderr.read()
     process.stderr.close()
-    assert (process.wait(timeout=60), error) == (141, b"")
+    assert (process.wait(timeout=PATIENCE_S), error) == (141, b"")
 
 
 def test_a_full_disk_behind_standard_output_is_told(on_lake, tmp_path):

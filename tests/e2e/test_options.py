@@ -263,7 +263,7 @@ def test_a_wrong_option_is_a_usage_error_and_nothing_is_touched(program, tmp_pat
     source = make_tree(tmp_path / "source", {"a": "one"})
     done = program("sync", source, tmp_path / "target", *wrong)
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith("error[LL100]: ")
+    assert done.trouble.startswith("error[LL100]: ")
     assert not (tmp_path / "target").exists()
 
 

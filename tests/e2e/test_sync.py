@@ -19,7 +19,7 @@ def test_a_tree_goes_up_and_comes_back_equal(on_lake, tmp_path):
     (source / "empty").mkdir(mode=0o711)
     (source / "link").symlink_to("sub/b")
     up = on_lake("sync", source, on_lake.lake)
-    assert (up.code, up.err) == (0, "")
+    assert (up.code, up.trouble) == (0, "")
     assert up.out.startswith("copied 4 files (16 B)")
     down = on_lake("sync", on_lake.lake, tmp_path / "back")
     assert down.code == 0
@@ -87,7 +87,7 @@ def test_an_empty_source_is_refused_with_exit_code_3(on_lake, tmp_path):
     empty = make_tree(tmp_path / "empty", {})
     done = on_lake("sync", empty, on_lake.lake, "--delete")
     assert (done.code, done.out) == (3, "")
-    assert done.err.startswith("error[LL200]: the source is empty")
+    assert done.trouble.startswith("error[LL200]: the source is empty")
     assert on_lake("cat", f"{on_lake.lake}/a").out == "one"
     assert on_lake("sync", empty, on_lake.lake, "--delete", "--allow-empty-source", "--json").json["deleted"] == 1
 
@@ -141,14 +141,14 @@ def test_an_unknown_setting_is_a_usage_error_that_names_the_nearest(program, tmp
     source = make_tree(tmp_path / "source", {"a": "one"})
     done = program("sync", source, "x:y", "--config", "settings.toml")
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith("error[LL101]: settings.toml:")
+    assert done.trouble.startswith("error[LL101]: settings.toml:")
     assert "Did you mean" in done.err
 
 
 def test_local_to_local_needs_no_store(program, tmp_path):
     source = make_tree(tmp_path / "source", {"a": "one"})
     done = program("sync", source, tmp_path / "target")
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.trouble) == (0, "")
     assert (tmp_path / "target" / "a").read_text(encoding="utf-8") == "one"
     assert list((tmp_path / "target").iterdir()) == [tmp_path / "target" / "a"]
 
@@ -163,7 +163,7 @@ def test_source_and_target_that_overlap_are_refused(program, tmp_path):
 def test_the_log_goes_to_stderr_as_json_when_asked_for(on_lake, tmp_path):
     source = make_tree(tmp_path / "source", {"a": "one"})
     done = on_lake("sync", source, on_lake.lake, "--quiet", LAKELINK_LOG="info,json")
-    events = [json.loads(line) for line in done.err.splitlines()]
+    events = [json.loads(line) for line in done.trouble.splitlines()]
     assert [event["event"] for event in events] == ["run.started", "run.finished"]
     assert events[1]["files"] == 1
     assert on_lake.env["AWS_SECRET_ACCESS_KEY"] not in done.err

@@ -5,7 +5,7 @@ def test_equal_trees_are_exit_code_0(on_lake, tmp_path):
     source = make_tree(tmp_path / "source", {"a": "one", "sub/b": "two"})
     on_lake("sync", source, on_lake.lake, "-q")
     done = on_lake("verify", source, on_lake.lake)
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.trouble) == (0, "")
     assert done.out.startswith("equal: ")
 
 

@@ -54,7 +54,7 @@ def boto_session() -> Any:
 def aws(moto_server: str, boto_session: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Any]:
     """Makes boto3 clients of an empty account; the environment leads every client there, and nowhere else."""
     empty = urllib.request.Request(f"{moto_server}/moto-api/reset", method="POST")  # noqa: S310  # http on loopback
-    urllib.request.urlopen(empty, timeout=30).close()  # noqa: S310
+    urllib.request.urlopen(empty, timeout=120).close()  # noqa: S310
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_FSX", "LAKELINK_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")

@@ -272,9 +272,7 @@ def allowed(draw: st.DrawFn) -> dict[str, Any]:
     return found
 
 
-GENERATED = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
-)
+GENERATED = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 
 @GENERATED

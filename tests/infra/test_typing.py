@@ -20,14 +20,14 @@ def mypy(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_the_program_passes_strict_typing_and_a_misspelt_argument_does_not(tmp_path):
-    done = mypy("src/lakelink/infra/program")
-    assert (done.returncode, done.stdout.splitlines()[-1][:7]) == (0, "Success")
     wrong = tmp_path / "wrong.py"
     text = (ROOT / "src/lakelink/infra/program/lake.py").read_text(encoding="utf-8")
     assert text.count("storage_capacity=") == 1
     wrong.write_text(text.replace("storage_capacity=", "storage_capcity="), encoding="utf-8")
-    done = mypy(str(wrong))
-    assert done.returncode == 1
+    done = mypy("src/lakelink/infra/program", str(wrong))  # one run: what takes long is the provider's own types
+    *complaints, summary = done.stdout.splitlines()
+    assert (done.returncode, summary.startswith("Found ")) == (1, True), done.stdout + done.stderr
     assert "storage_capcity" in done.stdout
+    assert [line for line in complaints if "/wrong.py:" not in line] == []

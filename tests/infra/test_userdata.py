@@ -63,7 +63,7 @@ class Machine:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=240,
         )
 
     def calls(self, name: str) -> list[str]:
@@ -195,7 +195,7 @@ def test_the_agent_gets_its_configuration_and_a_service_however_often_it_runs(tm
     "text", [script(), agent.render(spec(file_system=False, agent={"enabled": True}))], ids=["client", "agent"]
 )
 def test_shellcheck_finds_nothing(text):
-    done = subprocess.run(["shellcheck", "-"], input=text, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(["shellcheck", "-"], input=text, capture_output=True, text=True, check=False, timeout=240)
     assert (done.returncode, done.stdout) == (0, "")
 
 

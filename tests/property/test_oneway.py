@@ -41,7 +41,7 @@ def stores(*shapes):
     return made
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(TREES, TREES)
 def test_with_delete_the_target_becomes_the_source_and_a_second_run_does_nothing(mine, theirs):
     source, target = stores(mine, theirs)
@@ -53,7 +53,7 @@ def test_with_delete_the_target_becomes_the_source_and_a_second_run_does_nothing
     assert (second.transferred_files, second.updated_metadata, second.deleted, second.failed) == (0, 0, 0, [])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(TREES, TREES)
 def test_without_delete_nothing_of_the_target_goes_but_what_the_source_has_in_its_place(mine, theirs):
     source, target = stores(mine, theirs)
@@ -72,7 +72,7 @@ def test_without_delete_nothing_of_the_target_goes_but_what_the_source_has_in_it
             assert after[path] == item
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(TREES, TREES)
 def test_a_dry_run_changes_nothing_and_says_what_the_run_then_does(mine, theirs):
     source, target = stores(mine, theirs)

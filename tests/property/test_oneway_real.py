@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakelink.config.document import Document
@@ -166,9 +166,7 @@ async def _foreign_put(url: str, path: str, data: bytes) -> None:
         await location.aclose()
 
 
-SETTINGS = settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+SETTINGS = settings(max_examples=8)
 
 
 @SETTINGS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -9,19 +10,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from lakelink.cli import demo_tree
+from lakelink.cli import demo_link, demo_tree
 from lakelink.cli.parameters import OUTPUT, flag
 from lakelink.errors import Corrupt, InternalError, Refused
 from lakelink.model.units import format_bytes, format_duration, format_rate
 
 SHOWN_DIFFERENCES = 10
+BUCKET = "lake"
+LIVE = "live"
+LINKED = ("json", "email", "asyncio", "oddities")  # parts of the tree that the live link keeps in step
 
 
 def demo(
@@ -34,7 +39,8 @@ def demo(
     """Sync a real tree to an S3 server and back, and prove it.
 
     Starts an S3 server on loopback, syncs the running Python's own standard library to it and back to a second directory, proves that
-    both are equal, edits some files, and does it again. Takes less than a minute and removes what it made.
+    both are equal, edits some files, and does it again. Then a link keeps a directory and a prefix in step while both sides are edited, and each
+    change is seen to arrive. Takes less than a minute and removes what it made.
 
     For example:
 
@@ -47,8 +53,10 @@ def demo(
 
     began_s = time.monotonic()
     folder = _folder(keep)
+    port = demo_link.free_port()
+    demo_link.push_events(folder / "store", port, f"/{BUCKET}/{LIVE}")
     try:
-        with EmbeddedStore(folder / "store") as store:
+        with EmbeddedStore(folder / "store", bucket=BUCKET) as store:
             env = {
                 "AWS_ENDPOINT_URL_S3": store.endpoint,
                 "AWS_ACCESS_KEY_ID": store.access_key,
@@ -56,14 +64,15 @@ def demo(
                 "AWS_REGION": "us-east-1",
                 "LAKELINK_STATE_DIR": str(folder / "state"),
             }
-            stage = _Stage(folder, f"s3://{store.bucket}/demo", env, quiet=quiet)
+            stage = _Stage(folder, f"s3://{BUCKET}/demo", env, quiet=quiet)
             stage.say(f"An S3 server of its own: SeaweedFS at {store.endpoint}, its data in {folder / 'store'}\n")
             _play(stage)
+            _play_live(stage, port)
     finally:
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)
     print(
-        f"demo: both trees are equal, before and after the edits; {format_duration(time.monotonic() - began_s)} in all"
+        f"demo: all trees are equal, before and after the edits; {format_duration(time.monotonic() - began_s)} in all"
     )
     if not quiet:
         print(_what_next(keep))
@@ -149,6 +158,43 @@ def _play(stage: _Stage) -> None:
     stage.prove()
 
 
+def _play_live(stage: _Stage, port: int) -> None:
+    root, back, lake = stage.folder / LIVE, stage.folder / "live-back", f"s3://{BUCKET}/{LIVE}"
+    for part in LINKED:
+        shutil.copytree(stage.tree / part, root / part, symlinks=True)
+    with (
+        _environment(stage.env),
+        demo_link.serving(stage.folder / "state", stage.env, stage.folder / "serve.log", port) as daemon,
+    ):
+        stage.say(f"$ lakelink serve &\n$ lakelink link add {demo_link.NAME} {root} {lake}")
+        demo_link.add(daemon, root, lake)
+        stage.say(
+            f"  a live link: {demo_tree.measure(root).files:,} files, in step from now on. What is done, and when it arrives:\n"
+        )
+        asyncio.run(demo_link.play(daemon, root, lake, stage.say))
+        demo_link.settle(daemon)
+    stage.say("")
+    stage.sync(lake, str(back))
+    found = demo_tree.differences(root, back, directory_times=False)
+    if found:
+        raise Corrupt(f"{len(found)} paths differ: " + "; ".join(found[:SHOWN_DIFFERENCES]))
+    stage.say(
+        "Proved: what the link kept in step is equal on both sides, in names, content, mode and the times of files.\n"
+    )
+
+
+@contextmanager
+def _environment(env: Mapping[str, str]) -> Iterator[None]:
+    """The store's access in this process as well, for the while."""
+    before = dict(os.environ)
+    os.environ.update(env)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 def _moved(result: Mapping[str, Any]) -> str:
     files, size_bytes, duration_s = result["transferred_files"], result["transferred_bytes"], result["duration_s"]
     parts = [f"{files:,} files, {format_bytes(size_bytes)}"]
@@ -172,6 +218,7 @@ def _what_next(keep: Path | None) -> str:
         lines.append(f"  ls {keep}            the two trees, and the server's data")
     lines += [
         "  lakelink store serve ~/lake         an S3 server of your own, in the foreground",
+        "  lakelink link add NAME DIR s3://bucket/dir && lakelink serve    both kept in step, for ever",
         "  lakelink doctor                     what this machine and its credentials can do",
         "  lakelink sync DIR s3://bucket/dir   the same with your data; add --dry-run to see the plan first",
     ]

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lakelink.model.path import OWN_DIRECTORY
+
 # Other people's packages, static libraries, and compiled files that there are two of already.
 LEFT_OUT = shutil.ignore_patterns("site-packages", "dist-packages", "config-*", "*.opt-*.pyc")
 SPARSE_BYTES = 8 << 20
@@ -95,9 +97,12 @@ def measure(root: Path) -> Size:
     return Size(files, directories, links, size_bytes)
 
 
-def differences(one: Path, other: Path) -> list[str]:
-    """What differs between two trees in names, content, mode, modification time or link target; empty when they are equal."""
-    here, there = _fingerprints(one), _fingerprints(other)
+def differences(one: Path, other: Path, *, directory_times: bool = True) -> list[str]:
+    """What differs between two trees in names, content, mode, modification time or link target; empty when they are equal.
+
+    Without `directory_times` the times of directories do not count, nor the mode of the two roots.
+    """
+    here, there = (_fingerprints(root, directory_times=directory_times) for root in (one, other))
     found = [f"only in {one}: {name}" for name in sorted(here.keys() - there.keys())]
     found += [f"only in {other}: {name}" for name in sorted(there.keys() - here.keys())]
     found += [
@@ -108,12 +113,15 @@ def differences(one: Path, other: Path) -> list[str]:
     return found
 
 
-def _fingerprints(root: Path) -> dict[str, Fingerprint]:
-    return {str(path.relative_to(root)): _fingerprint(path) for path in [root, *_walk(root)]}
+def _fingerprints(root: Path, *, directory_times: bool) -> dict[str, Fingerprint]:
+    paths = [root, *_walk(root)] if directory_times else _walk(root)
+    return {str(path.relative_to(root)): _fingerprint(path, directory_times=directory_times) for path in paths}
 
 
-def _fingerprint(path: Path) -> Fingerprint:
+def _fingerprint(path: Path, *, directory_times: bool) -> Fingerprint:
     status = path.lstat()
+    if stat.S_ISDIR(status.st_mode) and not directory_times:
+        return Fingerprint(status.st_mode, 0, "")
     if stat.S_ISLNK(status.st_mode):
         content = str(path.readlink())
     elif stat.S_ISDIR(status.st_mode):
@@ -126,5 +134,7 @@ def _fingerprint(path: Path) -> Fingerprint:
 
 def _walk(root: Path) -> Iterator[Path]:
     for directory, names, files in os.walk(root):
+        if Path(directory) == root and OWN_DIRECTORY in names:
+            names.remove(OWN_DIRECTORY)
         for name in (*names, *files):
             yield Path(directory, name)

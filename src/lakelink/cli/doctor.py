@@ -16,8 +16,8 @@ MARKS = {Status.OK: "ok  ", Status.NOTE: "note", Status.FAIL: "FAIL"}
 def doctor(*locations: str, output: Output = Output()) -> int:
     """Check this machine, the credentials and the store.
 
-    Ends with 0 when nothing stands in the way and with 1 when something does. Secrets are never printed; nothing is written outside the
-    state directory.
+    And the daemon with its links. Ends with 0 when nothing stands in the way and with 1 when something does. Secrets are never printed; nothing is
+    written outside the state directory.
 
     For example:
 
@@ -45,6 +45,7 @@ def doctor(*locations: str, output: Output = Output()) -> int:
 
 def _all(locations: tuple[str, ...], config: str | None) -> Iterator[Finding]:
     from lakelink.cli.checks.access import access
+    from lakelink.cli.checks.links import links
     from lakelink.cli.checks.machine import machine
     from lakelink.cli.checks.settings import read_settings
     from lakelink.config.state_dir import state_dir_path
@@ -52,6 +53,7 @@ def _all(locations: tuple[str, ...], config: str | None) -> Iterator[Finding]:
     settings = read_settings(config)
     yield from machine(state_dir_path())
     yield settings.finding
+    yield from links(state_dir_path())
     asked_for_s3 = any(text.startswith("s3://") for text in locations)
     yield from access(
         needed=asked_for_s3 or bool(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"))

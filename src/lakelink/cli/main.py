@@ -26,6 +26,9 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "sync": Command("lakelink.cli.sync:sync", "Trees", "Make TARGET hold what SOURCE holds."),
     "verify": Command("lakelink.cli.verify:verify", "Trees", "Compare two locations by content and metadata."),
+    "link": Command("lakelink.cli.link:build", "Links", "Keep a directory and an S3 prefix in step, both ways."),
+    "serve": Command("lakelink.cli.serve:serve", "Links", "Carry the changes of all links, until stopped."),
+    "status": Command("lakelink.cli.status:status", "Links", "Say how links stand."),
     "put": Command("lakelink.cli.objects:put", "Single objects", "Store one file, or standard input, as an object."),
     "cat": Command("lakelink.cli.objects:cat", "Single objects", "Write objects to standard output."),
     "ls": Command("lakelink.cli.objects:ls", "Single objects", "List what is at a location."),
@@ -37,7 +40,7 @@ COMMANDS: dict[str, Command] = {
     "demo": Command("lakelink.cli.demo:demo", "Help with the rest", "Sync a real tree to an S3 server and back, and prove it."),
     "completion": Command("lakelink.cli.completion:completion", "Help with the rest", "Print a completion script for a shell."),
 }  # fmt: skip
-GROUPS = ("Trees", "Single objects", "Help with the rest")
+GROUPS = ("Trees", "Links", "Single objects", "Help with the rest")
 
 ABOUT = """Keeps file systems in step with an S3 data lake.
 
@@ -48,6 +51,7 @@ For example:
 ```
 lakelink sync /data s3://lake/data
 lakelink sync s3://lake/data /restore --delete --dry-run
+lakelink link add logs /srv/logs s3://lake/logs && lakelink serve
 pg_dump shop | lakelink put - s3://lake/dumps/shop.sql
 lakelink doctor
 ```
@@ -97,6 +101,11 @@ def build(tokens: Sequence[str]) -> App:
     # The summary stands in for the command's own help where all are listed, so that listing them imports none of them.
     listing = not tokens or tokens[0] not in COMMANDS
     for name, command in COMMANDS.items():
+        if name == "link" and not listing:
+            from lakelink.cli import link
+
+            app.command(link.build(tokens[1:] if tokens[0] == name else ["add"], groups[command.group]))
+            continue
         app.command(command.path, name=name, group=groups[command.group], help=command.summary if listing else None)
     return app
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
-import json
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeVar
@@ -13,8 +11,7 @@ from cyclopts import Parameter
 
 from lakelink.cli.parameters import Bandwidth, Output, Storing
 from lakelink.errors import LakelinkError, UsageError
-from lakelink.model.entry import Entry, Kind, Row
-from lakelink.model.path import display, json_fields
+from lakelink.model.entry import Entry
 from lakelink.model.units import format_bytes
 
 if TYPE_CHECKING:
@@ -24,13 +21,6 @@ T = TypeVar("T")
 
 PIPE_BYTES = 1 << 20
 STANDARD_INPUT = "-"
-KINDS = {
-    Kind.FILE: "file",
-    Kind.DIR: "directory",
-    Kind.SYMLINK: "symlink",
-    Kind.OTHER: "other",
-    Kind.PROBLEM: "problem",
-}
 
 
 def put(
@@ -117,10 +107,11 @@ def ls(location: str, /, *, output: Output = Output()) -> int:
     Args:
         location: a directory, s3://bucket/prefix, or NAME:sub/path from the settings.
     """
+    from lakelink.cli.listing import list_json, list_text
     from lakelink.oneway import objects
 
     rows = objects.ls(location, _access(output))
-    _run(_list_json(location, rows) if output.json else _list_text(rows))
+    _run(list_json(location, rows) if output.json else list_text(rows))
     return 0
 
 
@@ -240,38 +231,3 @@ def _tell_stored(target: str, stored: Entry, output: Output) -> int:
     elif not output.quiet:
         print_lines([f"stored {target} ({format_bytes(stored.size_bytes)})"])
     return 0
-
-
-async def _list_text(rows: AsyncIterator[Row]) -> None:
-    async for row in rows:
-        if not row.path:
-            continue
-        slash = "/" if row.kind is Kind.DIR else ""
-        size = "" if row.kind is Kind.DIR else format_bytes(row.size_bytes)
-        sys.stdout.write(f"{size:>10}  {_time(row) or '':<20}  {display(row.path)}{slash}\n")
-
-
-async def _list_json(location: str, rows: AsyncIterator[Row]) -> None:
-    """One document, written while the listing runs, so that a million entries need no memory. Cut short, it is not valid JSON."""
-    sys.stdout.write(json.dumps({"location": location})[:-1] + ', "entries": [')
-    separator = "\n"
-    async for row in rows:
-        if row.path:
-            sys.stdout.write(separator + json.dumps(_entry(row)))
-            separator = ",\n"
-    sys.stdout.write("\n]}\n")
-
-
-def _entry(row: Row) -> dict[str, str | int]:
-    document: dict[str, str | int] = {**json_fields(row.path), "kind": KINDS[row.kind], "size_bytes": row.size_bytes}
-    if time := _time(row):
-        document["time"] = time
-    return document
-
-
-def _time(row: Row) -> str | None:
-    """The file's own time where the listing carries it, else when the object was stored; an implicit directory has none."""
-    time_ns = row.mtime_ns if row.mtime_ns >= 0 else row.time_ns
-    if not time_ns:
-        return None
-    return dt.datetime.fromtimestamp(time_ns // 1_000_000_000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

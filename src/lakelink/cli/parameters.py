@@ -48,7 +48,7 @@ class Output:
     ] = None
 
 
-def _one(parse: Callable[[str], T]) -> Callable[[Any, Sequence[Token]], T]:
+def one(parse: Callable[[str], T]) -> Callable[[Any, Sequence[Token]], T]:
     """A converter of cyclopts from a parser whose ValueError is a sentence for the user."""
 
     def convert(_hint: Any, tokens: Sequence[Token]) -> T:
@@ -126,10 +126,10 @@ def _lines_of(name: str) -> list[str]:
     return [line for line in text.split("\n") if line.strip() and not line.startswith("#")]
 
 
-RATE = _one(_rate)
-POSITIVE = _one(_positive)
-MAX_DELETE = _one(_max_delete)
-SSE = _one(_sse)
+RATE = one(_rate)
+POSITIVE = one(_positive)
+MAX_DELETE = one(_max_delete)
+SSE = one(_sse)
 
 Filters: TypeAlias = Annotated[
     tuple[str, ...],

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from lakelink.testing.contract import Outcome
     from lakelink.testing.probe import Capabilities
 
-QUICK_ROUNDS = 3
 SAFE = "Two writers never lose each other's changes here."
 UNSAFE = "Two writers at once can lose each other's changes here: see to it that there is one."
 
@@ -30,7 +29,6 @@ async def run_validation(location: str, output: Output, *, quick: bool, only: st
     """
     from lakelink.testing.contract import PROMISES
     from lakelink.testing.contract import validate as check
-    from lakelink.testing.probe import ROUNDS
 
     wanted = [promise for promise in PROMISES if only in promise.name and not (quick and promise.heavy)]
     if not wanted:
@@ -40,7 +38,7 @@ async def run_validation(location: str, output: Output, *, quick: bool, only: st
         async for outcome in check(open_place, wanted):
             outcomes.append(outcome)
             _tell_one(outcome, output)
-        found = await _probe(await open_place("probe"), QUICK_ROUNDS if quick else ROUNDS)
+        found = await _probe(await open_place("probe"), quick=quick)
     return _tell_all(location, outcomes, found, output)
 
 
@@ -77,13 +75,14 @@ def _tell_one(outcome: Outcome, output: Output) -> None:
         print(f"{'':16}{outcome.detail}", flush=True)
 
 
-async def _probe(location: Location, rounds: int) -> Capabilities | None:
+async def _probe(location: Location, *, quick: bool) -> Capabilities | None:
     """What an S3 store does with conditions when many writers race; None for other locations."""
     from lakelink.locations.s3.location import S3Location
-    from lakelink.testing.probe import probe
+    from lakelink.testing.probe import QUICK_RACERS, QUICK_ROUNDS, RACERS, ROUNDS, probe
 
+    rounds, racers = (QUICK_ROUNDS, QUICK_RACERS) if quick else (ROUNDS, RACERS)
     try:
-        return await probe(location, rounds=rounds) if isinstance(location, S3Location) else None
+        return await probe(location, rounds=rounds, racers=racers) if isinstance(location, S3Location) else None
     finally:
         await location.aclose()
 

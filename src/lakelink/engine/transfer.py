@@ -106,8 +106,7 @@ class Transfer:
         ]
         opened = [(done, c) for done, c in zip(results, contents, strict=True) if isinstance(c, Content)]
         if not self._source.traits.posix_in_list:
-            described = await asyncio.gather(*(self._describe(done, content) for done, content in opened))
-            opened = [(done, content) for (done, _), content in zip(opened, described, strict=True)]
+            opened = await self._described(opened)
         ready = [(done, content) for done, content in opened if done.error is None]
         outcomes = await self._target.write([self._write(done.step, content) for done, content in ready])
         for (done, _), outcome in zip(ready, outcomes, strict=True):
@@ -116,6 +115,21 @@ class Transfer:
             else:
                 done.written = outcome
         return results
+
+    async def _described(self, opened: list[tuple[Done, Content]]) -> list[tuple[Done, Content]]:
+        """The same, each step with the entry of its source, or with the error that it could not be had."""
+        away: list[int] = []
+        for index, (done, content) in enumerate(opened):
+            data = content.at_hand() if self._fetch else None
+            if data is not None and content.entry is not None:
+                done.step.entry = content.entry
+                opened[index] = (done, BytesContent(data))
+            else:
+                away.append(index)
+        fetched = await asyncio.gather(*(self._describe(*opened[index]) for index in away))
+        for index, content in zip(away, fetched, strict=True):
+            opened[index] = (opened[index][0], content)
+        return opened
 
     async def _describe(self, done: Done, content: Content) -> Content:
         """A listing of the lake tells neither kind nor metadata: the answer that carries the bytes does, so a small object is fetched at once;

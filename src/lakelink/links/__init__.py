@@ -1,1 +1,1 @@
-"""Links: a directory and an S3 prefix kept in step, both ways, for ever."""
+"""The runtime of a link: a directory and a prefix kept in step, both ways."""

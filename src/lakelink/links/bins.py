@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lakelink.errors import RootMissing
 from lakelink.locations.local.directories import open_below
-from lakelink.locations.local.oserror import GONE
+from lakelink.locations.local.oserror import GONE, translate
 from lakelink.locations.local.stamp import SPAN_NS, stamp_time_ns
 from lakelink.model.path import OWN_DIRECTORY, display, join, split
 from lakelink.ports.kernel import Kernel
@@ -66,7 +66,11 @@ def open_root(kernel: Kernel, root: str) -> Iterator[int]:
 
 
 def bins_below(kernel: Kernel, root_fd: int, root: str) -> list[Bin]:
-    """Every stamp, the oldest first. A directory that is not named as one is somebody else's, and left alone."""
+    """Every stamp, the oldest first. A directory that is not named as one is somebody else's, and left alone.
+
+    Raises:
+        NotPermitted, StorageError: a trash cannot be opened; it is not taken for an empty one.
+    """
     found = []
     for top in ("", *sorted(_mounts(root))):
         trash = join(top, f"{OWN_DIRECTORY}/trash")
@@ -191,8 +195,10 @@ def _entries(kernel: Kernel, fd: int) -> Iterator[tuple[str, os.stat_result]]:
 def _directories(kernel: Kernel, root_fd: int, path: str) -> list[str]:
     try:
         fd = open_below(kernel, root_fd, path, _DIRECTORY)
-    except OSError:
-        return []
+    except OSError as error:
+        if error.errno in GONE:
+            return []
+        raise translate(error, path) from error
     try:
         return [name for name, st in _entries(kernel, fd) if stat.S_ISDIR(st.st_mode)]
     finally:

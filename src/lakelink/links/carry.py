@@ -64,7 +64,7 @@ class Carrier:
                     self._finish(look, step, left)
 
             await workers(looks, decide_one, COMPARISONS_AT_ONCE)
-            self._judge.find_origins(steps)
+            await self._judge.find_origins(steps)
             await self._do(steps, left)
         finally:
             for mark in left.values():

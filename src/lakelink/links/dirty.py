@@ -31,6 +31,7 @@ class Mark:
     attempts: int = 0
     unsettled: bool = False  # who writes it will be seen to close it
     condemned: bool = False  # its deletion was announced to the brake
+    resting: bool = False  # whoever looked at it said when it is to be looked at again
     queued: bool = False
     number: int = 0
 
@@ -90,7 +91,7 @@ class Dirty:
             mark.lake = True
             mark.row = row
         mark.ready_s = ready_s
-        mark.unsettled = False
+        mark.unsettled = mark.resting = False
         self._enqueue(mark)
         if len(self._marks) >= self._most:
             self._room.clear()
@@ -103,6 +104,16 @@ class Dirty:
         fresh.lake, fresh.row = True, None
         fresh.since_s = min(fresh.since_s, mark.since_s)
         fresh.attempts = mark.attempts + 1
+        fresh.resting = ready_s > 0.0
+
+    def later(self, mark: Mark, ready_s: float) -> None:
+        """A mark that was handed out is to be looked at when its time has come, as if it had been noted for then; `done` must be called too."""
+        fresh = self._marks.get(mark.path)
+        if fresh is None:  # else something was noted meanwhile, with a time of its own
+            fresh = self.note(mark.path, FILES, mark.since_s, ready_s=ready_s)
+            fresh.unsettled, fresh.resting = mark.unsettled, True
+        fresh.files, fresh.lake, fresh.row = True, fresh.lake or mark.lake, fresh.row or mark.row
+        fresh.since_s, fresh.attempts = min(fresh.since_s, mark.since_s), mark.attempts
 
     def take(self, most: int, now_s: float) -> list[Mark]:
         """Up to `most` marks whose time has come, the oldest first; they are the caller's until `done`."""
@@ -161,6 +172,9 @@ class Dirty:
         self._busy.pop(mark.path, None)
         waiting = self._marks.get(mark.path)
         if waiting is not None:
+            # Most likely it was noted because of what has just been done: then one look settles it.
+            if waiting.ready_s > mark.ready_s and not waiting.resting:
+                waiting.ready_s = 0.0
             self._enqueue(waiting)
         self.woken.set()
 

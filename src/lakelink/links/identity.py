@@ -6,32 +6,41 @@ an older state. So the root carries a marker (`links.marker`), and the link reme
 | marker | where it stands | the link then |
 | --- | --- | --- |
 | ours | as it says | goes on |
-| ours | on another inode or file system | halts: a copy (RootReplaced) |
+| ours | on another inode, handle or file system | halts: a copy (RootReplaced) |
 | of another link | | halts (RootTaken) |
 | none | link is new | marks it and goes on |
-| none | as remembered, on a file system with a UUID | marks it again: the marker was removed by hand |
+| none | as remembered, with the same file handle | marks it again: the marker was removed by hand |
 | none | anything else | halts: not mounted, or replaced (RootReplaced) |
+
+The same holds for file systems mounted below it (`links.mounted`): one that is gone and shows an empty directory halts the link.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol, TypeVar
+from urllib.parse import quote, unquote_to_bytes
 
 import msgspec
 
-from lakelink.errors import RootEmptied, RootGone, RootReadOnly, RootReplaced
+from lakelink.core.brake import Brake
+from lakelink.errors import RootEmptied, RootGone, RootReadOnly, RootReplaced, TooManyDeletes
 from lakelink.links.aside import Aside
 from lakelink.links.marker import Marker
+from lakelink.links.mounted import Mounted
 from lakelink.links.sight import Identify, Sight, Standing, look, mark, taken, unmark
 from lakelink.model.linkspec import LinkSpec
 from lakelink.model.path import display
+from lakelink.ports.clock import Clock
 
 T = TypeVar("T")
 DEADLINE_S = 30.0
 REMEMBERED = "root"
 """The key of the journal's meta under which the last sure identity stands."""
+MOUNTS = "mounts"
+"""The key of the journal's meta for the mount points below the root, as a JSON list."""
 
 _ACCEPT = "If this directory is meant, resume the link with --accept-root: both sides are merged anew, and nothing is deleted."
 _MOUNT = "Is its file system mounted? The link goes on by itself when the right directory is there again."
@@ -67,34 +76,45 @@ class RootGuard:
         memory: Memory,
         *,
         agreed: Callable[[], int],
+        brake: Brake,
+        clock: Clock,
         identify: Identify,
         deadline_s: float = DEADLINE_S,
     ) -> None:
-        """`agreed`: paths in the base now."""
+        """`agreed`: paths in the base now. `brake`: the link's; it says whether an emptied root may count, and remembers when the operator says so."""
         self._root = root
         self._shown = display(root)
         self._spec = spec
         self._memory = memory
         self._agreed = agreed
+        self._brake = brake
+        self._clock = clock
         self._identify = identify
         self._deadline_s = deadline_s
         self._aside = Aside(f"lakelink-root-{spec.name}")
         self._sure: Sight | None = None
-        self._empty_allowed = False
+        self._stored: Standing | None = None  # what the memory surely holds
+        self._may_be_empty = False
+        self._mounted = Mounted(root)
+        self._mounts: frozenset[str] | None = None  # as remembered
 
     async def check(self) -> None:
         """See `Guard.check`. The first time, the marker is put into the root."""
         known = self._sure
         self._sure = None
-        seen = await self._beside(lambda: look(self._root, self._identify, known))
+        mounts = self._known_mounts()
+        seen, missing = await self._beside(
+            lambda: (look(self._root, self._identify, known), self._mounted.missing(mounts))
+        )
         if seen.marker is None:
             self._check_unmarked(seen)
             seen = await self._mark(seen, again=False)
         elif seen.marker.ident != self._spec.ident:
             raise taken(self._root, seen.marker)
-        elif seen.standing.is_other(Standing(seen.marker.file_system, seen.marker.inode)):
+        elif seen.standing.is_other(Standing(seen.marker.file_system, seen.marker.inode, seen.marker.handle)):
             raise RootReplaced(f"{self._shown} is a copy of the directory of link {self._spec.name}", hint=_ACCEPT)
         self._check_contents(seen)
+        self._check_mounts(mounts, missing)
         self._remember(seen)
 
     async def accept(self) -> None:
@@ -116,10 +136,6 @@ class RootGuard:
             RootGone, RootReadOnly: it may still be there.
         """
         await self._beside(lambda: unmark(self._root, self._spec.ident))
-
-    def allow_empty(self) -> None:
-        """Let an emptied root count, until something is in it again."""
-        self._empty_allowed = True
 
     def update(self, spec: LinkSpec) -> None:
         """Other settings of the same link."""
@@ -143,7 +159,12 @@ class RootGuard:
     async def _mark(self, seen: Sight, *, again: bool) -> Sight:
         spec, standing = self._spec, seen.standing
         put = Marker(
-            ident=spec.ident, name=spec.name, lake=spec.lake, file_system=standing.file_system, inode=standing.inode
+            ident=spec.ident,
+            name=spec.name,
+            lake=spec.lake,
+            file_system=standing.file_system,
+            inode=standing.inode,
+            handle=standing.handle,
         )
         return replace(seen, marker=await self._beside(lambda: mark(self._root, seen, put, again=again)))
 
@@ -151,18 +172,49 @@ class RootGuard:
         if seen.is_read_only and self._spec.rule.imports:
             hint = "Mount it for writing, or give this user the right; or let the link export only."
             raise RootReadOnly(f"{self._shown} cannot be written to", hint=hint)
-        if not seen.is_empty:
-            self._empty_allowed = False
         agreed = self._agreed()
-        if seen.is_empty and agreed > self._spec.safety.max_delete_count and not self._empty_allowed:
+        if not seen.is_empty or not agreed:
+            self._may_be_empty = False
+        if not seen.is_empty or not agreed or self._may_be_empty:
+            return
+        try:
+            self._brake.ask(agreed, agreed, self._clock.monotonic())
+            self._may_be_empty = (
+                True  # until something is in it again: the deletes that follow use up what the brake granted
+            )
+        except TooManyDeletes as error:
             raise RootEmptied(
                 f"{self._shown} is empty; it held {agreed} paths, and all of them would be deleted in the lake",
                 hint=f"If that is right, `lakelink link resume {self._spec.name} --allow-deletes`. If not, put the files back.",
-            )
+            ) from error
+
+    def _check_mounts(self, known: frozenset[str], missing: list[str]) -> None:
+        """What was mounted below the root still is, or the operator says that what is missing there was meant to go."""
+        agreed = self._agreed()
+        if missing and agreed:
+            try:
+                self._brake.ask(agreed, agreed, self._clock.monotonic())
+            except TooManyDeletes as error:
+                where = f"{self._shown}/{display(missing[0])}"
+                raise RootReplaced(
+                    f"nothing is mounted at {where} any more, and it is empty: what it held would be deleted in the lake",
+                    hint=f"Mount it again. If it is meant to be empty, `lakelink link resume {self._spec.name} --allow-deletes`.",
+                ) from error
+        if self._mounted.now != known:
+            self._mounts = self._mounted.now
+            texts = [quote(os.fsencode(path)) for path in sorted(self._mounts)]
+            self._memory.set_meta(MOUNTS, msgspec.json.encode(texts).decode())
+
+    def _known_mounts(self) -> frozenset[str]:
+        if self._mounts is None:
+            texts = msgspec.json.decode(self._memory.meta(MOUNTS, "[]"), type=list[str])
+            self._mounts = frozenset(os.fsdecode(unquote_to_bytes(text)) for text in texts)
+        return self._mounts
 
     def _remember(self, seen: Sight) -> None:
-        self._sure = seen
-        if self._remembered() != seen.standing:
+        unchanged = self._stored == seen.standing
+        self._sure, self._stored = seen, seen.standing
+        if not unchanged and self._remembered() != seen.standing:
             self._memory.set_meta(REMEMBERED, msgspec.json.encode(seen.standing).decode())
 
     def _remembered(self) -> Standing | None:

@@ -29,6 +29,10 @@ PAUSE_S = 0.1
 FIRST_RETRY_S = 5.0
 LAST_RETRY_S = 600.0
 SECOND_NS = 1_000_000_000
+TICK_S = 0.012
+"""Kernels before 6.13 stamp files by the timer tick, of up to 10 ms: only a time that lies further back names one content."""
+TICK_PATIENCE_S = 2.0
+"""What is written to without a pause is carried after so long all the same."""
 DELETES = frozenset({Verb.EXPORT_DELETE, Verb.IMPORT_DELETE})
 _EVENTS = {Delta.NEW: Event.NEW, Delta.DELETED: Event.DELETED}
 
@@ -38,12 +42,16 @@ class Judge:
 
     def __init__(self, crew: Crew) -> None:
         self._crew = crew
+        self._etags_tell = True  # an ETag that looks like an MD5 is one, as far as was seen
 
     async def judge(self, look: Look) -> Step | Result | None:
         """What to do; None = the path has to be looked at again later, and is in Dirty again."""
         crew = self._crew
         if look.excluded:
             return Result(look.path, keep_base=look.base is None)
+        if self._is_fresh(look):
+            crew.dirty.later(look.mark, crew.clock.monotonic() + TICK_S)
+            return None
         self._look_below(look)
         decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
         if decision is not None and look.listed and decision.verb is not Verb.IMPORT:
@@ -58,11 +66,23 @@ class Judge:
             decision = decide(look.path, look.base, look.files, look.lake, crew.rule, same_bytes=look.same_bytes)
         if decision is not None and decision.verb is Verb.EXPORT and await self._is_only_touched(look):
             decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
+        if decision is None and await self._is_other_content(look):
+            decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
         if decision is None:
             return self._unchanged(look)
         if decision.verb is Verb.EXPORT and look.mark.unsettled and await self._is_being_written(look):
             return None
         return self._act(look, decision)
+
+    def _is_fresh(self, look: Look) -> bool:
+        """Whether the file could still be written to without a change of its version."""
+        files, base, clock = look.files, look.base, self._crew.clock
+        if not isinstance(files, Entry) or files.kind is not Kind.FILE or files.version is None:
+            return False
+        if base is not None and base.files.version == files.version:
+            return False
+        age_ns = clock.time_ns() - files.version.time_ns
+        return 0 <= age_ns < TICK_S * SECOND_NS and clock.monotonic() - look.mark.since_s < TICK_PATIENCE_S
 
     async def _is_being_written(self, look: Look) -> bool:
         """A file that was quiet for a while but is still open waits for its close, or for a survey."""
@@ -71,7 +91,8 @@ class Judge:
             return False
         dirty = self._crew.dirty
         if not dirty.waits(look.path):  # else something was heard of it meanwhile: the close perhaps
-            dirty.note(look.path, FILES, look.mark.since_s, ready_s=inf).unsettled = True
+            mark = dirty.note(look.path, FILES, look.mark.since_s, ready_s=inf)
+            mark.unsettled = mark.resting = True
         return True
 
     def _look_below(self, look: Look) -> None:
@@ -92,21 +113,57 @@ class Judge:
         if base is None or not isinstance(files, Entry) or base.lake.version is None:
             return False
         etag = base.lake.version.etag
-        if files.kind is not Kind.FILE or files.size_bytes != base.files.size_bytes or not _is_md5(etag):
+        if files.size_bytes != base.files.size_bytes or not await self._is_content(look.path, files, etag):
             return False
-        try:
-            found = await digest(await open_content(look.path, self._crew.files, files), "md5")
-        except LakelinkError:
-            return False  # it moved again: the export finds out
-        if found.hex() != etag:
-            return False
-        known = b"md5:" + found
+        known = b"md5:" + bytes.fromhex(etag)
         look.files = replace(files, digest=known)
         look.base = Agreed(replace(base.files, digest=known), base.lake)
         return True
 
-    def find_origins(self, steps: Sequence[Step]) -> None:
-        """New files whose inode is that of an agreed path, unchanged, were renamed or linked: the store has their bytes already."""
+    async def _is_other_content(self, look: Look) -> bool:
+        """Whether a file of which something was heard has other bytes than agreed, although its inode, size and time are the same.
+
+        An archive that is unpacked over an older one removes each file and makes it anew: with the inode that has just become free, and with the
+        time of whole seconds that its maker gave to every file. Only small files are asked, by the ETag that is an MD5; where it looks like one
+        and is none, the object's bytes say so once.
+        """
+        base, files, mark = look.base, look.files, look.mark
+        # A name that we have linked is heard of, but never closed.
+        if base is None or not mark.files or mark.unsettled or not isinstance(files, Entry):
+            return False
+        if files.kind is not Kind.FILE or not files.size_bytes or files.version is None:
+            return False
+        etag = base.lake.version.etag if base.lake.version else ""
+        if files.version != base.files.version or files.version.time_ns % SECOND_NS:
+            return False
+        if not self._etags_tell or not _is_md5(etag) or await self._is_content(look.path, files, etag):
+            return False
+        sides = (self._crew.files, replace(files, digest=b"")), (self._crew.lake, replace(base.lake, digest=b""))
+        try:
+            if await same_content(look.path, *sides):
+                self._etags_tell = False
+                return False
+        except LakelinkError:
+            return False  # a side moved: that is noticed by itself
+        look.base = Agreed(replace(base.files, version=None, digest=b""), base.lake)
+        return True
+
+    async def _is_content(self, path: str, files: Entry, etag: str) -> bool:
+        """Whether the file has surely the bytes of the object with this ETag."""
+        if files.kind is not Kind.FILE or not _is_md5(etag):
+            return False
+        try:
+            found = await digest(await open_content(path, self._crew.files, files), "md5")
+        except LakelinkError:
+            return False  # it moved again: the export finds out
+        return found.hex() == etag
+
+    async def find_origins(self, steps: Sequence[Step]) -> None:
+        """New files whose inode is that of an agreed path, unchanged, were renamed or linked: the store has their bytes already.
+
+        The inode of a removed file is given to the next new one. Archives give times of whole seconds, often the same to every file, so that only
+        its bytes tell such a file from a renamed one; a time that a clock gave says enough.
+        """
         new = [s for s in steps if s.verb is Verb.EXPORT and s.look.base is None and s.lake is None and s.files]
         known = self._crew.journal.by_inode([s.files.version.ino for s in new if s.files and s.files.version])
         for step in new if known else []:
@@ -116,7 +173,15 @@ class Judge:
                     continue
                 if files.kind is Kind.DIR:
                     self._crew.doomed.renamed(path)
-                elif files.size_bytes and agreed.files.version == files.version and agreed.lake.version:
+                elif (
+                    files.size_bytes
+                    and agreed.lake.version
+                    and agreed.files.version == files.version
+                    and (
+                        (files.version and files.version.time_ns % SECOND_NS)
+                        or await self._is_content(step.path, files, agreed.lake.version.etag)
+                    )
+                ):
                     self._crew.doomed.renamed(path)
                     step.origin = (path, agreed)
 
@@ -145,7 +210,9 @@ class Judge:
             return Result(path, keep_base=False, base=Agreed(files, lake))
         if verb in DELETES and not look.mark.condemned:
             side = FILES if verb is Verb.EXPORT_DELETE else LAKE
-            self._crew.doomed.add(path, side, self._crew.clock.monotonic(), directory=_is_directory(look))
+            self._crew.doomed.add(
+                path, side, self._crew.clock.monotonic(), directory=_is_directory(look), attempts=look.mark.attempts
+            )
             return None
         if self._is_blocked(look, decision):
             # It was tried: what is in the directory on the other side is there to stay. So it is a conflict after all, and the file steps aside.

@@ -9,7 +9,7 @@ from typing import Final
 from lakelink.core.conflict_name import conflict_name, conflict_names
 from lakelink.engine.contents import open_content
 from lakelink.engine.digest import digest
-from lakelink.errors import LakelinkError, PreconditionFailed
+from lakelink.errors import CredentialsRefused, Halt, LakelinkError, PreconditionFailed, RootMissing, Unreachable
 from lakelink.links.dirty import FILES, LAKE, Dirty
 from lakelink.links.effects import Answer, Effects, Step
 from lakelink.locations.base import Copy, Delete, Location, Write
@@ -55,7 +55,9 @@ class Keeper:
                     return await self._take_files(step, rule)
                 case _:
                     return await self._take_lake(step, rule)
-        except PreconditionFailed as error:
+        except (RootMissing, Unreachable, CredentialsRefused, Halt):
+            raise
+        except LakelinkError as error:  # of this path: it moved, or cannot be read
             return error
 
     async def _keep_both(self, step: Step, rule: ConflictRule) -> Answer:
@@ -122,23 +124,34 @@ class Keeper:
 
     async def _to_trash(self, path: str, lake: Entry) -> LakelinkError | None:
         """Nobody else has that name meanwhile, and nobody looks at it: it is there for a moment, whole, and then in the trash."""
-        content = await open_content(path, self.lake, lake)
-        name = conflict_name(path, "lake", (await digest(content, ALGORITHM)).hex(), _LONGEST_DIGEST)
+        hexdigest = (await digest(await open_content(path, self.lake, lake), ALGORITHM)).hex()
+        name = conflict_name(path, "lake", hexdigest, _LONGEST_DIGEST)
         claimed = self.dirty.claim(name, self.clock.monotonic())
         try:
-            content = await open_content(path, self.lake, lake)
-            (there,) = await self.files.write([Write(name, lake.kind, content, lake.posix, Expect(None))])
-            if isinstance(there, PreconditionFailed):  # of an earlier attempt
-                (found,) = await self.files.stat([name])
-                there = found if found is not None else there
-            if isinstance(there, LakelinkError):
-                return there
+            (found,) = await self.files.stat([name])
+            # Of an earlier attempt. A power failure can have taken its bytes and left its name: then it is in the way.
+            if isinstance(found, Entry) and not await self._holds(name, found, hexdigest):
+                (error,) = await self.files.delete([Delete(name, found.kind, Expect(found.version))])
+                if error is not None:
+                    return error
+                found = None
+            if found is None:
+                content = await open_content(path, self.lake, lake)
+                (found,) = await self.files.write([Write(name, lake.kind, content, lake.posix, Expect(None))])
+            if isinstance(found, LakelinkError):
+                return found
             await self.files.flush()
-            (error,) = await self.files.delete([Delete(name, there.kind, Expect(there.version))])
+            (error,) = await self.files.delete([Delete(name, found.kind, Expect(found.version))])
             return error
         finally:
             if claimed is not None:
                 self.dirty.done(claimed)
+
+    async def _holds(self, name: str, entry: Entry, hexdigest: str) -> bool:
+        """Whether a file or link here has that content."""
+        if entry.kind is Kind.DIR:
+            return False
+        return (await digest(await open_content(name, self.files, entry), ALGORITHM)).hex() == hexdigest
 
     async def _take_lake(self, step: Step, rule: ConflictRule) -> Answer:
         """The lake's version takes the place of the file's, which goes to the trash."""

@@ -1,8 +1,8 @@
 """`.lakelink/link.json` in the root of a link: whose root it is, and that it is still the one it was.
 
-{"version": 1, "ident": "…", "name": "…", "lake": "…", "file_system": "uuid:…", "inode": 12345}
+{"version": 1, "ident": "…", "name": "…", "lake": "…", "file_system": "uuid:…", "inode": 12345, "handle": "…"}
 
-It appears whole and durable, or not at all, and is never put over that of another link. The directory's own inode stands in it, so that a copy of
+It appears whole and durable, or not at all, and is never put over that of another link. The directory's own inode and handle stand in it, so that a copy of
 the directory is told from the directory.
 """
 
@@ -10,22 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import os
 import secrets
 import time
 
 import msgspec
 
+from lakelink.links.placing import place
 from lakelink.model.path import OWN_DIRECTORY
-from lakelink.ports.kernel import RENAME_NOREPLACE
-from lakelink.ports.linux import LinuxKernel
 
 NAME = "link.json"
 PATH = f"{OWN_DIRECTORY}/{NAME}"
 _LARGEST_BYTES = 64 * 1024
 _ABANDONED_S = 3600.0
-_NOT_OFFERED = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -38,6 +35,7 @@ class Marker:
     lake: str
     file_system: str  # as `watch.mounts` identifies it, "" = unknown
     inode: int
+    handle: str = ""  # the directory's file handle in hexadecimal, "" = unknown
     version: int = 1
 
 
@@ -85,7 +83,7 @@ def put(root_fd: int, marker: Marker, *, replace: bool = False) -> None:
             if replace:
                 os.rename(staged, NAME, src_dir_fd=own_fd, dst_dir_fd=own_fd)
             else:
-                _place(own_fd, staged)
+                place(own_fd, staged, NAME)
         except BaseException:
             os.unlink(staged, dir_fd=own_fd)
             raise
@@ -137,26 +135,3 @@ def _stage(own_fd: int, data: bytes) -> str:
     finally:
         os.close(fd)
     return staged
-
-
-def _place(own_fd: int, staged: str) -> None:
-    """Give the staged file its name if that is free, by the best means the file system has."""
-    try:
-        LinuxKernel().rename(staged, NAME, old_dir_fd=own_fd, new_dir_fd=own_fd, flags=RENAME_NOREPLACE)
-    except OSError as error:
-        if error.errno not in _NOT_OFFERED:
-            raise
-    else:
-        return
-    try:
-        os.link(staged, NAME, src_dir_fd=own_fd, dst_dir_fd=own_fd, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in _NOT_OFFERED:
-            raise
-    else:
-        os.unlink(staged, dir_fd=own_fd)
-        return
-    with contextlib.suppress(FileNotFoundError):
-        os.stat(NAME, dir_fd=own_fd, follow_symlinks=False)
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), NAME)
-    os.rename(staged, NAME, src_dir_fd=own_fd, dst_dir_fd=own_fd)

@@ -27,10 +27,6 @@ class Guard(Protocol):
         """
         ...
 
-    def allow_empty(self) -> None:
-        """Let an emptied root count, until something is in it again."""
-        ...
-
 
 class Brake(Protocol):
     """Stops deletions that are too many to be meant."""

@@ -51,8 +51,7 @@ class Registry:
         self._state_dir = os.path.realpath(state_dir)
         self._document = document or Document()
         self._clock = clock or SystemClock()
-        self._db = connect(state_dir / FILE, "links")
-        self._db.execute("PRAGMA synchronous=FULL")
+        self._db = connect(state_dir / FILE, "links", synchronous="FULL")
 
     def list(self) -> Sequence[LinkSpec]:
         """Every link by name; one whose section is gone from the settings is `paused`."""

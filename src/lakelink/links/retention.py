@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -52,7 +53,7 @@ class Retention:
             bins = bins_below(self._kernel, root_fd, self._root)
             self._sizes = {each: size for each, size in self._sizes.items() if each in set(bins)}
             try:
-                old = self._expire(root_fd, bins, now_ns - int(safety.trash_keep_s * _SECOND_NS), most)
+                old = self._expire(root_fd, bins, (now_ns - int(safety.trash_keep_s * _SECOND_NS), now_ns), most)
                 if old.more:
                     return old
                 over = self._cap(root_fd, bins, now_ns, safety.trash_max_bytes, most)
@@ -60,10 +61,16 @@ class Retention:
                 raise translate(error, "") from error
         return Round(old.files + over.files, old.bytes + over.bytes, over.more)
 
-    def _expire(self, root_fd: int, bins: list[Bin], before_ns: int, most: int) -> Round:
+    def _expire(self, root_fd: int, bins: list[Bin], span: tuple[int, int], most: int) -> Round:
+        """What went there before the span, and was not written to within it: who has a file open goes on writing to it in the trash."""
+        before_ns, now_ns = span
         files = freed = 0
+
+        def is_over(_path: str, st: os.stat_result) -> bool:
+            return not before_ns < st.st_mtime_ns <= now_ns
+
         for each in [each for each in bins if each.ended_ns <= before_ns]:
-            done = remove_files(self._kernel, root_fd, each.path, _all, most=most - files)
+            done = remove_files(self._kernel, root_fd, each.path, is_over, most=most - files)
             self._sizes.pop(each, None)
             files, freed = files + done.files, freed + done.bytes
             if not done.complete:

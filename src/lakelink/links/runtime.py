@@ -122,7 +122,6 @@ class Link:
         """Go on, also after a halt: its cause is looked at again at once. With `allow_deletes` the deletions that were refused may pass, once."""
         if allow_deletes:
             self.parts.brake.allow_once()
-            self.parts.guard.allow_empty()
         self._session.paused = False
         self._session.go.set()
 

@@ -11,30 +11,39 @@ from lakelink.errors import Halt, LakelinkError, RootGone, RootReadOnly, RootRep
 from lakelink.links import marker
 from lakelink.links.marker import Marker
 from lakelink.model.path import OWN_DIRECTORY, display
+from lakelink.ports.notify import LinuxNotify
 
 Identify = Callable[[str], str]
 """The identity of the file system that a directory is on, as `watch.mounts` tells it: "uuid:…", "KIND:SOURCE", "fsid:…" or ""."""
 
+_notify = LinuxNotify()
 _AWAY = frozenset({errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ETIMEDOUT})
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a root stands. Device numbers change over a remount and are used only within one process."""
+    """Where a root stands, told in a way that outlives a remount.
+
+    `handle` is the file handle (name_to_handle_at(2)) in hexadecimal, "" where the file system has no UUID or no handles. It holds the inode's
+    generation: a directory that was removed and made again often gets the same inode, and never the same handle.
+    """
 
     file_system: str
     inode: int
+    handle: str = ""
 
     def is_other(self, then: Standing) -> bool:
         """Whether this is surely not where it stood then. Without a UUID a file system is known by its marker alone; FUSE makes inodes up."""
         both_known = self.file_system.startswith("uuid:") and then.file_system.startswith("uuid:")
         if both_known and self.file_system != then.file_system:
             return True
+        if self.handle and then.handle and self.handle != then.handle:
+            return True
         return self.inode != then.inode and not self.file_system.startswith("fuse")
 
     def is_surely(self, then: Standing) -> bool:
         """Whether this is where it stood then, without a marker to say so."""
-        return self.file_system.startswith("uuid:") and self == then
+        return bool(self.handle) and self == then
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,7 @@ class Sight:
     is_empty: bool
     is_read_only: bool
     device: int
+    handle: str  # whatever the file system is
 
 
 def look(root: str, identify: Identify, known: Sight | None = None) -> Sight:
@@ -63,15 +73,27 @@ def look(root: str, identify: Identify, known: Sight | None = None) -> Sight:
             is_empty = all(entry.name == OWN_DIRECTORY for entry in entries)
         flags = os.fstatvfs(fd).f_flag
         writable = os.access(".", os.W_OK | os.X_OK, dir_fd=fd, effective_ids=True)
+        handle = _handle(fd)
     except OSError as error:
         raise gone(root, error) from error
     finally:
         os.close(fd)
-    if known and found and (found, st.st_ino, st.st_dev) == (known.marker, known.standing.inode, known.device):
+    if (
+        known
+        and found
+        and (found, st.st_ino, st.st_dev, handle)
+        == (
+            known.marker,
+            known.standing.inode,
+            known.device,
+            known.handle,
+        )
+    ):
         standing = known.standing
     else:
-        standing = Standing(_identity(root, identify), st.st_ino)
-    return Sight(standing, found, is_empty, bool(flags & os.ST_RDONLY) or not writable, st.st_dev)
+        file_system = _identity(root, identify)
+        standing = Standing(file_system, st.st_ino, handle if file_system.startswith("uuid:") else "")
+    return Sight(standing, found, is_empty, bool(flags & os.ST_RDONLY) or not writable, st.st_dev, handle)
 
 
 def mark(root: str, seen: Sight, put: Marker, *, again: bool) -> Marker:
@@ -150,6 +172,13 @@ def _marker(fd: int, root: str) -> Marker | None:
         where = f"{display(root)}/{marker.PATH}"
         hint = f"If the directory is the right one, remove {where}, and resume the link with --accept-root."
         raise RootReplaced(f"{where} is damaged: {error}", hint=hint) from error
+
+
+def _handle(fd: int) -> str:
+    try:
+        return _notify.handle_of(fd).hex()
+    except OSError:
+        return ""
 
 
 def _identity(root: str, identify: Identify) -> str:

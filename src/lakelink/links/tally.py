@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from lakelink.model.link import Agreed
-from lakelink.model.linkspec import Flow
+from lakelink.model.linkspec import LATENCY_BOUNDS_S, Flow
 from lakelink.model.plan import Verb
 
 _SAMPLES = 4096
@@ -20,6 +21,8 @@ class _Direction:
     deleted: int = 0
     metadata: int = 0
     latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=_SAMPLES))
+    latency_counts: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS_S) + 1))
+    latency_sum_s: float = 0.0
 
 
 class Tally:
@@ -34,6 +37,8 @@ class Tally:
         """An effect took place, that long after the change was noticed."""
         flow = self._exports if verb in _EXPORTS else self._imports
         flow.latencies_s.append(latency_s)
+        flow.latency_counts[bisect_left(LATENCY_BOUNDS_S, latency_s)] += 1
+        flow.latency_sum_s += latency_s
         if verb in (Verb.EXPORT_DELETE, Verb.IMPORT_DELETE):
             flow.deleted += 1
         elif verb in (Verb.EXPORT_METADATA, Verb.IMPORT_METADATA):
@@ -55,4 +60,6 @@ class Tally:
             metadata=one.metadata,
             latency_p50_s=ordered[len(ordered) // 2] if ordered else 0.0,
             latency_p99_s=ordered[len(ordered) * 99 // 100] if ordered else 0.0,
+            latency_counts=tuple(one.latency_counts),
+            latency_sum_s=one.latency_sum_s,
         )

@@ -80,6 +80,7 @@ class Trash:
 
         Raises:
             RootMissing: the root cannot be opened.
+            NotPermitted, StorageError: the trash cannot be.
         """
         with open_root(self._kernel, self._root) as root_fd:
             for each in reversed(bins_below(self._kernel, root_fd, self._root)):
@@ -96,7 +97,8 @@ class Trash:
 
         Raises:
             RootMissing: the root cannot be opened.
-            StorageError: what was moved could not be brought to stable storage.
+            NotPermitted: the trash cannot be opened.
+            StorageError: it cannot be, or what was moved could not be brought to stable storage.
         """
         chosen: dict[str, Trashed] = {}
         for item in self.items(words):

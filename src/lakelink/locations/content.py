@@ -69,6 +69,10 @@ class Content(ABC):
         os.ftruncate(fd, offset)
         return offset
 
+    def at_hand(self) -> bytes | None:
+        """All bytes, where they are in memory already; None otherwise."""
+        return None
+
     def open_file(self) -> SourceFile | None:
         """Where the bytes are in a file of this machine: that file, open for reading (blocking, quick); None otherwise."""
         return None
@@ -82,6 +86,9 @@ class BytesContent(Content):
         self.size_bytes = len(data)
 
     async def load(self) -> bytes:
+        return self.data
+
+    def at_hand(self) -> bytes | None:
         return self.data
 
     async def chunks(self, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:

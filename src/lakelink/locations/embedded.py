@@ -23,13 +23,20 @@ from typing import IO, Self
 
 from lakelink.errors import Unreachable, Unsupported
 
-START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 3.0  # by then volumes and index are closed; the gateway lingers for idle connections
+START_TIMEOUT_S = 120.0
+START_ATTEMPTS = 3  # somebody else may take a port between our choice and the start
+# For requests that are under way. It then waits 15 s for streams of its own before it closes anything; what it has acknowledged has been
+# handed to the kernel long before, as a start after any kill shows.
+STOP_TIMEOUT_S = 1.0
 POLL_S = 0.05
 VOLUME_MB = 256  # SeaweedFS keeps objects in volume files; each bucket takes some of them
 MAX_VOLUMES = 400
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _LOG_TAIL_BYTES = 2000
+
+
+class _EndedAtOnce(Unreachable):
+    """It may have met a port that somebody else took."""
 
 
 class EmbeddedStore:
@@ -72,11 +79,18 @@ class EmbeddedStore:
         program = find_weed()
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._keys()
-        with ExitStack() as stack:
-            ports = _free_ports(9, self._port)
-            command = self._command(program, ports)
-            log = stack.enter_context((self.directory / "weed.log").open("ab"))
-            self._process = _spawn(command, log, self.directory)
+        for attempt in range(1, START_ATTEMPTS + 1):
+            try:
+                self._start(program)
+                break
+            except _EndedAtOnce:
+                if attempt == START_ATTEMPTS or self._port:
+                    raise
+
+    def _start(self, program: str) -> None:
+        ports = _free_ports(9, self._port)
+        with (self.directory / "weed.log").open("ab") as log:
+            self._process = _spawn(self._command(program, ports), log, self.directory)
         self.endpoint = f"http://127.0.0.1:{ports[0]}"
         try:
             self._wait(ports[0])
@@ -115,7 +129,8 @@ class EmbeddedStore:
         with os.fdopen(descriptor, "w") as file:
             json.dump({"identities": [identity]}, file)
 
-    def _command(self, program: str, ports: list[int]) -> list[str]:
+    @staticmethod
+    def _command(program: str, ports: list[int]) -> list[str]:
         names = (
             "-s3.port",
             "-s3.port.grpc",
@@ -133,16 +148,17 @@ class EmbeddedStore:
             "server",
             "-ip=127.0.0.1",
             "-ip.bind=127.0.0.1",
-            f"-dir={self.directory}",
+            # Relative to where it stands: a comma separates directories, and the path of a socket has at most 107 bytes, unix(7).
+            "-dir=.",
             "-filer",
             "-s3",
-            f"-s3.config={self.directory / 's3.json'}",
+            "-s3.config=s3.json",
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
             "-s3.iam=false",
             "-s3.autoCreateBucket=false",
-            f"-s3.localSocket={self.directory / 's3.sock'}",
-            f"-filer.localSocket={self.directory / 'filer.sock'}",
+            "-s3.localSocket=s3.sock",
+            "-filer.localSocket=filer.sock",
             "-master.telemetry=false",
             f"-master.volumeSizeLimitMB={VOLUME_MB}",
             f"-volume.max={MAX_VOLUMES}",
@@ -155,7 +171,7 @@ class EmbeddedStore:
         while time.monotonic() < deadline:
             process = self._process
             if process is None or process.poll() is not None:
-                raise Unreachable(f"the embedded store ended at once: {self._last_words()}")
+                raise _EndedAtOnce(f"the embedded store ended at once: {self._last_words()}")
             if _answers(port) and self._make_bucket():
                 return
             time.sleep(POLL_S)

@@ -176,7 +176,7 @@ def _s3_location(spec: LocationSpec, options: OpenOptions) -> Location:
     defaults = S3Options()
     return open_s3(
         spec.url,
-        _s3_access(given),
+        s3_access(given),
         S3Options(
             addressing=Addressing(given.get("addressing", defaults.addressing)),
             storage_class=options.storage_class or given.get("storage_class", ""),
@@ -189,7 +189,12 @@ def _s3_location(spec: LocationSpec, options: OpenOptions) -> Location:
     )
 
 
-def _s3_access(given: Mapping[str, str]) -> S3Access:
+def s3_access(given: Mapping[str, str]) -> S3Access:
+    """How a store is reached with the options of a `LocationSpec`; credentials are read where those say.
+
+    Raises:
+        ConfigError: they cannot be read.
+    """
     from lakelink.locations.s3.open import S3Access
     from lakelink.ports.crt_auth import CredentialSource
 

@@ -81,6 +81,10 @@ class Direction(StrEnum):
     EXPORT = "export"  # files to lake
 
 
+LATENCY_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+"""Upper bounds of the latency histograms, in seconds; what took longer counts behind the last."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
     """One direction of a link, in figures, since the daemon began. Ages and latencies in seconds."""
@@ -93,6 +97,10 @@ class Flow:
     metadata: int = 0
     latency_p50_s: float = 0.0  # from the change (as noticed) to its effect on the other side
     latency_p99_s: float = 0.0
+    latency_counts: tuple[
+        int, ...
+    ] = ()  # per bound of LATENCY_BOUNDS_S, and one more for what took longer; not cumulative
+    latency_sum_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import IO, Literal, TypeAlias, get_args
 from urllib.parse import urlsplit, urlunsplit
@@ -19,6 +21,7 @@ ROOT = "lakelink"
 Value: TypeAlias = str | int | float | bool | None
 Field: TypeAlias = Literal[
     "source", "target", "path", "code", "message", "files", "bytes", "deleted", "failed", "seconds", "exit_code", "endpoint", "pid",
+    "link", "state", "hint", "call", "uid", "links", "trace",
 ]  # fmt: skip
 FIELDS: frozenset[str] = frozenset(get_args(Field))
 URL_FIELDS = frozenset({"source", "target", "endpoint"})
@@ -30,6 +33,18 @@ class Event(StrEnum):
     RUN_STARTED = "run.started"
     RUN_FINISHED = "run.finished"
     RUN_INTERRUPTED = "run.interrupted"
+    DAEMON_STARTED = "daemon.started"
+    DAEMON_STOPPED = "daemon.stopped"
+    SETTINGS_READ = "settings.read"
+    SETTINGS_REFUSED = "settings.refused"
+    CALL_TAKEN = "call.taken"
+    LINK_STARTED = "link.started"
+    LINK_FAILED = "link.failed"
+    LINK_CHANGED = "link.changed"  # its state, and why
+    LINK_EVENT = "link.event"  # a line of its event log
+    LINK_LEFT = "link.left"  # it did not stop in time
+    TRASH_KEPT = "trash.kept"  # it could not be kept within its bounds
+    DEFECT = "defect.met"
 
 
 # Without this the standard library writes warnings to standard error when nobody has asked for a log.
@@ -78,6 +93,26 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(document)
 
 
+class JournalFormatter(TextFormatter):
+    """For journald: no stamp, since it has its own; the priority in front (sd-daemon(3), SD_INFO …), one line per event."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        pairs = [f"{name}={_text(value)}" for name, value in _fields(record).items()]
+        return f"<{_PRIORITIES.get(record.levelno, 6)}>" + " ".join([record.getMessage(), *pairs])
+
+
+_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+
+
+def is_journal(stream: IO[str], environ: Mapping[str, str]) -> bool:
+    """Whether what is written there goes to journald (systemd.exec(5), $JOURNAL_STREAM)."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
 def _fields(record: logging.LogRecord) -> dict[str, Value]:
     found: dict[str, Value] = getattr(record, "lakelink_fields", {})
     return found
@@ -91,10 +126,10 @@ def _text(value: Value) -> str:
     return json.dumps(value)
 
 
-def configure(level: int, stream: IO[str], *, as_json: bool) -> None:
+def configure(level: int, stream: IO[str], *, as_json: bool, journal: bool = False) -> None:
     """Send events of this level and above to `stream`. Called again, it replaces what was set before."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
+    handler.setFormatter(JsonFormatter() if as_json else JournalFormatter() if journal else TextFormatter())
     logger = logging.getLogger(ROOT)
     logger.handlers[:] = [handler]
     logger.setLevel(level)

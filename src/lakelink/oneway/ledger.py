@@ -28,6 +28,7 @@ class Ledger:
         self, target: Location, index: SyncIndex | None, clock: Clock, result: SyncResult, progress: Progress
     ) -> None:
         self._target = target
+        self._listed = target.traits.posix_in_list
         self._index = index
         self._clock = clock
         self._committed_at = clock.monotonic()
@@ -89,8 +90,7 @@ class Ledger:
         """Both sides of a path are equal now; the index learns it with the next `commit`."""
         self._dirty = True
         if self._index is not None:
-            listed = self._target.traits.posix_in_list
-            self._pending.append((path, seal(source), seal(row_of(path, now, listed=listed))))
+            self._pending.append((path, seal(source), seal(row_of(path, now, listed=self._listed))))
 
     def learn(self, rows: list[tuple[str, str, str]]) -> None:
         """Paths that turned out equal, for the index."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakelink import __version__
 from lakelink.errors import Unreachable
+from lakelink.ports.crt_bulk import BulkReceiver
 from lakelink.ports.crt_io import (
     Endpoint,
     TlsSettings,
@@ -93,6 +95,7 @@ class _Exchange:
         "error",
         "expired",
         "failure",
+        "gate",
         "headers",
         "limit",
         "moved",
@@ -107,6 +110,7 @@ class _Exchange:
     def __init__(self, wire: CrtWire, request: WireRequest, answer: asyncio.Future[None]) -> None:
         self.wire = wire
         self.sink = request.sink
+        self.gate = threading.Lock() if request.sink is not None else None
         self.answer = answer
         self.connection: HttpClientConnection | None = None
         self.status = 0
@@ -126,20 +130,31 @@ class _Exchange:
         self.headers = headers
         self.moved += 1
         if not 200 <= status_code < 300:
-            self.sink = None
+            self.gate = None
             self.limit = MAX_ERROR_BODY_BYTES
 
     def on_body(self, chunk: bytes, **_: Any) -> None:
         self.received += len(chunk)
         self.moved += 1
-        if self.sink is not None:
-            if self.failure is None:
-                try:
-                    self.sink(chunk)
-                except OSError as error:
-                    self.fail(error)
+        if self.gate is not None:
+            with self.gate:
+                self.pour(chunk)
         elif not self.limit or self.received <= self.limit:
             self.body.append(chunk)
+
+    def pour(self, chunk: bytes) -> None:
+        """Hand bytes to the sink, while somebody wants them."""
+        if self.sink is not None and self.failure is None:
+            try:
+                self.sink(chunk)
+            except OSError as error:
+                self.fail(error)
+
+    def leave(self) -> None:
+        """Nobody waits any more. The sink is not running when this returns, and is never called again: its file may be closed."""
+        if self.gate is not None:
+            with self.gate:
+                self.sink = None
 
     def fail(self, error: OSError) -> None:
         """The caller's own body or sink does not work: nothing more is wanted of this connection."""
@@ -169,6 +184,14 @@ class CrtWire:
         self.signer = signer
         self._options = options or CrtWireOptions()
         self._environ = os.environ if environ is None else environ
+        self._bulk = BulkReceiver(
+            endpoint,
+            self._options.tls,
+            connect_timeout_s=self._options.connect_timeout_s,
+            stall_timeout_s=self._options.stall_timeout_s,
+            proxy=self._options.proxy,
+            environ=self._environ,
+        )
         self._pools: dict[str, ConnectionPool] = {}
         self._running: set[_Exchange] = set()
         self._done: deque[_Exchange] = deque()
@@ -186,6 +209,8 @@ class CrtWire:
         exchange = _Exchange(self, request, loop.create_future())
         message = self._message(request, exchange)
         await self.signer.sign(message)
+        if self._bulk.takes(request, loop.time()):
+            return await self._bulk.send(request, message)
         pool = self._pool(request.host)
         connection = await self._start(pool, message, exchange)
         try:
@@ -193,6 +218,7 @@ class CrtWire:
         except BaseException:
             # Cancelled: closing the connection is what stops the request.
             pool.drop(connection)
+            exchange.leave()
             raise
         finally:
             self._running.discard(exchange)
@@ -229,6 +255,7 @@ class CrtWire:
     async def aclose(self) -> None:
         """Close all connections; requests under way fail with Unreachable."""
         self._closed = True
+        self._bulk.close()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import astuple, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,7 @@ class CrtSigner:
         source: CredentialSource,
         region: str,
         *,
+        service: str = "s3",
         sign_payload: bool = False,
         environ: Mapping[str, str] | None = None,
     ) -> None:
@@ -81,6 +83,7 @@ class CrtSigner:
         self.region = region
         self.clock_offset_s = 0.0
         self.generation = 0  # how often credentials were fetched anew
+        self._service = service
         self._sign_payload = sign_payload
         self._environ = os.environ if environ is None else environ
         self._provider: AwsCredentialsProvider | None = None
@@ -95,7 +98,7 @@ class CrtSigner:
         if max(seen_generation, 1) == self.generation:
             self._renew_at = self._valid_until = 0.0
 
-    @property
+    @cached_property
     def principal(self) -> str:
         """Equal for two signers of the same credentials; does not tell the secret."""
         return hashlib.sha256("\0".join(map(str, astuple(self.source))).encode()).hexdigest()
@@ -139,7 +142,7 @@ class CrtSigner:
                 signature_type=auth.AwsSignatureType.HTTP_REQUEST_HEADERS,
                 credentials_provider=self._provider,
                 region=self.region,
-                service="s3",
+                service=self._service,
                 date=dt.datetime.fromtimestamp(now_s, dt.UTC),
                 # S3 alone signs the path as it is on the wire (Amazon S3 API reference, Signature calculations).
                 use_double_uri_encode=False,
@@ -206,4 +209,7 @@ class CrtSigner:
             return AwsCredentialsProvider.new_process(source.profile)
         if source.profile:
             return AwsCredentialsProvider.new_profile(bootstrap(), source.profile)
+        if os.environ.get("AWS_ACCESS_KEY_ID") and os.environ.get("AWS_SECRET_ACCESS_KEY"):
+            # The chain looks there first as well, but only after it has read the system's certificates for what it may have to ask.
+            return AwsCredentialsProvider.new_environment()
         return AwsCredentialsProvider.new_default_chain(bootstrap())

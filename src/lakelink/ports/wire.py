@@ -27,7 +27,10 @@ class WireRequest:
     `path` is the raw request path as it goes on the wire (percent-encoded, bucket included for path style), `query` likewise without
     "?". `body` is bytes or a re-seekable reader (`readinto`, `seek`) of exactly `body_bytes`. With `sink`, the bytes of a 2xx body go there in
     order, from another thread, and `WireResponse.body` stays empty; an error body is always collected. An OSError of the sink is raised by
-    `send` as it is.
+    `send` as it is. Once `send` returned or raised, the sink is not called any more: its file may be closed.
+
+    `bulk_bytes` is how long the body of a 2xx answer will be, where that is known: a sink may then get it in one piece, at the end, instead of
+    in small ones as they come. 0: it may not.
     """
 
     operation: str  # as S3 names it: GetObject, UploadPart … : metrics, policies, errors
@@ -38,6 +41,7 @@ class WireRequest:
     body: bytes | Body | None = None
     body_bytes: int = 0
     sink: Callable[[bytes], None] | None = None
+    bulk_bytes: int = 0
     host: str = ""  # "" = the endpoint's own; virtual-hosted addressing names the bucket's
 
 

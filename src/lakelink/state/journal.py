@@ -169,13 +169,14 @@ class Journal:
         held = [(stored(r.path), r.held.side, r.held.event, now_ns) for r in results if r.held]
         troubles = [_trouble_row(r.path, r.trouble, now_ns) for r in results if r.trouble]
         clashes = [r.clash for r in results if r.clash]
+        removed: dict[str, int] = {}
         with self._writing() as db:
-            self._move_base(db, [r for r in results if not r.keep_base], now_ns)
+            added = self._move_base(db, [r for r in results if not r.keep_base], now_ns)
             for table, rows in (("intent", ()), ("dirty", ()), ("held", held), ("problem", troubles)):
                 kept = {row[0] for row in rows}
                 if self.counts[table]:
                     gone = [(key,) for r in results if (key := stored(r.path)) not in kept]
-                    self._clear(db, table, gone)
+                    removed[table] = self._clear(db, table, gone)
             for row in held:
                 db.execute(
                     "INSERT INTO held VALUES (?,?,?,?) ON CONFLICT (path) DO UPDATE SET side=excluded.side, event=excluded.event",
@@ -191,6 +192,10 @@ class Journal:
                 self._close_standing(db, [r.path for r in results if not r.clash and not r.trouble], now_ns)
             for clash in clashes:
                 self._note_clash(db, clash, now_ns)
+        # Only now: what was rolled back counts nothing. The brake takes its share of what is agreed on.
+        self.agreed += added
+        for table, count in removed.items():
+            self.counts[table] -= count
         self._recount("intent", "dirty", *(["held"] if held else []), *(["problem"] if troubles else []))
         if clashes or self.open_conflicts:
             self.open_conflicts = self._open_conflicts()
@@ -202,9 +207,9 @@ class Journal:
             [(now_ns, stored(path)) for path in paths],
         )
 
-    def _clear(self, db: sqlite3.Connection, table: str, keys: Sequence[tuple[str | bytes]]) -> None:
+    def _clear(self, db: sqlite3.Connection, table: str, keys: Sequence[tuple[str | bytes]]) -> int:
         removed = db.executemany(f"DELETE FROM {table} WHERE path=?", keys).rowcount  # noqa: S608  # one of four names
-        self.counts[table] -= max(0, removed)
+        return max(0, removed)
 
     def _telling(self, results: Sequence[Result]) -> list[Result]:
         """Those that change something: most looks find what was known, and cost no transaction."""
@@ -221,9 +226,10 @@ class Journal:
         for table in tables:
             self.counts[table] = self._count(table)
 
-    def _move_base(self, db: sqlite3.Connection, moved: Sequence[Result], now_ns: int) -> None:
+    def _move_base(self, db: sqlite3.Connection, moved: Sequence[Result], now_ns: int) -> int:
+        """By how many paths the base grew."""
         if not moved:
-            return
+            return 0
         known = 0
         for start in range(0, len(moved), _LOOKUP):
             part = [r.path for r in moved[start : start + _LOOKUP]]
@@ -231,7 +237,7 @@ class Journal:
         rows = [base_row(r.path, r.base, now_ns) for r in moved if r.base]
         db.executemany(f"INSERT OR REPLACE INTO base ({BASE_COLUMNS}) VALUES ({_BASE_MARKS})", rows)  # noqa: S608
         db.executemany("DELETE FROM base WHERE path=?", [(stored(r.path),) for r in moved if not r.base])
-        self.agreed += len(rows) - known
+        return len(rows) - known
 
     def note_clash(self, clash: Clash, now_ns: int) -> None:
         """List a conflict, unless the same one is listed already."""
@@ -379,10 +385,11 @@ class Journal:
             self.db.execute("BEGIN IMMEDIATE")
             try:
                 yield self.db
+                self.db.execute("COMMIT")
             except BaseException:
-                self.db.execute("ROLLBACK")
+                if self.db.in_transaction:  # some errors roll back by themselves; a commit that failed may not
+                    self.db.execute("ROLLBACK")
                 raise
-            self.db.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._failed("written", error) from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 
+from lakelink.engine.supervise import together
 from lakelink.errors import ChangedWhileRead, LakelinkError, NotFound, PreconditionFailed
 from lakelink.locations.base import Copy, Guarantee, SetPosix
 from lakelink.model.entry import Expect, Kind, Posix, Version
@@ -148,21 +149,24 @@ def _judge(winners: list[int], guarantee: Guarantee, final: bytes | None, candid
 
 @promise(concerns=lambda t: t.write is not Guarantee.BLIND)
 async def of_many_creators_one_wins(at: Hand) -> None:
-    for number in range(ROUNDS):
-        name = f"r{number}"
+    async def round_of(name: str) -> None:
         bodies = [pattern(5000, racer) for racer in range(RACERS)]
         winners = await _race([at.put(name, body) for body in bodies])
         _judge(winners, at.location.traits.write, await at.get(name), bodies)
 
+    # All at once, each at a name of its own: some stores keep the losers waiting for seconds.
+    await together(*(round_of(f"r{number}") for number in range(ROUNDS)))
+
 
 @promise(concerns=lambda t: t.write is not Guarantee.BLIND)
 async def of_many_replacers_one_wins(at: Hand) -> None:
-    for number in range(ROUNDS):
-        name = f"r{number}"
+    async def round_of(name: str) -> None:
         base = await at.put(name, b"base")
         bodies = [pattern(5000, racer) for racer in range(RACERS)]
         winners = await _race([at.put(name, body, expect=Expect(base)) for body in bodies])
         _judge(winners, at.location.traits.write, await at.get(name), bodies)
+
+    await together(*(round_of(f"r{number}") for number in range(ROUNDS)))
     require(len(await at.files()) == ROUNDS, f"a race left {sorted(await at.files())}")
 
 

@@ -11,7 +11,7 @@ from lakelink.locations.content import BytesContent, Content
 from lakelink.model.entry import Entry, Expect, Kind, Posix, Row, Version
 
 ABSENT = Expect(None)
-PATIENCE_S = 60.0  # longer than any single call below may take; reaching it is a failure, not a measurement
+PATIENCE_S = 120.0  # longer than any single call below may take; reaching it is a failure, not a measurement
 _T = TypeVar("_T")
 
 

@@ -3,6 +3,9 @@
 A single request says little: a store can check a condition, and change the object a moment later without looking again. Each condition
 is therefore tried once in sequence (is it honoured at all?) and then raced: many writers name the same version, in many rounds, and each
 round must have exactly one winner. Everything happens below one prefix of its own, and is removed.
+
+The losers of a round may be kept waiting for long: SeaweedFS queues them at a lock that it polls by the second. Each round has a name of
+its own, so the next one begins as soon as somebody has won, and only the end waits for all losers.
 """
 
 from __future__ import annotations
@@ -13,13 +16,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from lakelink.errors import Unreachable
 from lakelink.locations.s3.location import S3Location
+from lakelink.locations.s3.pouring import first_of
 from lakelink.ports.random import SystemRandom
 from lakelink.ports.wire import WireResponse
 from lakelink.testing.probe_requests import ProbeRequests, only, only_new
 
 RACERS = 16
 ROUNDS = 12
+QUICK_RACERS = 8
+QUICK_ROUNDS = 3
+OPEN_ROUNDS = 8  # with losers still waiting; with all their connections well below what the wire opens to one host
 NO_SUCH_ETAG = "0" * 32
 ODD_NAMES = ("back\\slash", "two//slashes", "trailing/", "line\nbreak", "plus+ %25", "\u00e4\u0308")
 
@@ -89,10 +97,8 @@ async def probe(location: S3Location, *, rounds: int = ROUNDS, racers: int = RAC
     """
     requests = ProbeRequests(location.client, f"{location.keys.prefix}lakelink-probe-{SystemRandom().token()}/")
     try:
-        races = [await _judge(requests, trial, rounds) for trial in _Trials(requests, racers).all()]
-        return Capabilities(
-            tuple(races), await _ordered(requests), await _keeps_markers(requests), await _folded(requests)
-        )
+        races = await _race(requests, _Trials(requests, racers).all(), rounds)
+        return Capabilities(races, await _ordered(requests), await _keeps_markers(requests), await _folded(requests))
     finally:
         await requests.clean()
 
@@ -131,18 +137,21 @@ class _Trials:
         etag = await self._requests.make(name, b"base")
         return [self._requests.put(name, body, only(etag)) for body in self._bodies]
 
+    async def _uploads(self, name: str, bodies: Sequence[bytes]) -> list[tuple[str, str]]:
+        return await asyncio.gather(*(self._requests.upload(name, body) for body in bodies))
+
     async def complete_new(self, name: str) -> list[Awaitable[WireResponse]]:
-        uploads = [await self._requests.upload(name, body) for body in self._bodies]
+        uploads = await self._uploads(name, self._bodies)
         return [self._requests.complete(name, upload, only_new()) for upload in uploads]
 
     async def complete_over(self, name: str) -> list[Awaitable[WireResponse]]:
         etag = await self._requests.make(name, b"base")
-        uploads = [await self._requests.upload(name, body) for body in self._bodies]
+        uploads = await self._uploads(name, self._bodies)
         return [self._requests.complete(name, upload, only(etag)) for upload in uploads]
 
     async def put_or_complete(self, name: str) -> list[Awaitable[WireResponse]]:
         etag = await self._requests.make(name, b"base")
-        uploads = [await self._requests.upload(name, body) for body in self._bodies[::2]]
+        uploads = await self._uploads(name, self._bodies[::2])
         completes = [self._requests.complete(name, upload, only(etag)) for upload in uploads]
         return [*completes, *(self._requests.put(name, body, only(etag)) for body in self._bodies[1::2])]
 
@@ -158,29 +167,74 @@ class _Trials:
         return [self._requests.copy("origin", name, only_new()) for _ in self._bodies]
 
 
-async def _judge(requests: ProbeRequests, trial: _Trial, rounds: int) -> Race:
-    name = trial.name.replace(" ", "-")
-    await requests.make(f"{name}-alone", b"base")
-    status = (await trial.alone(f"{name}-alone")).status
-    if status < 300:
-        return Race(trial.name, Support.IGNORED)
-    if status not in {404, 409, 412}:
-        return Race(trial.name, Support.REFUSED)
-    won_once = most = unclear = 0
-    for number in range(rounds):
-        contenders = await trial.round(f"{name}-{number}")
+async def _race(requests: ProbeRequests, trials: Sequence[_Trial], rounds: int) -> tuple[Race, ...]:
+    """Judge each condition: first alone, then, where it is honoured, by `rounds` races."""
+    alone = [await _alone(requests, trial) for trial in trials]
+    raced: dict[str, list[_Round]] = {trial.name: [] for trial in trials}
+    slots = asyncio.Semaphore(OPEN_ROUNDS)
+    try:
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(_status(contender)) for contender in contenders]
-        winners = sum(task.result() < 300 for task in running)
-        won_once += winners == 1
-        unclear += winners == 0
-        most = max(most, winners)
-    support = Support.RACY if most > 1 else Support.ATOMIC
-    return Race(trial.name, support, rounds, won_once, most, unclear)
+            for trial in (trial for trial, support in zip(trials, alone, strict=True) if support is Support.ATOMIC):
+                for number in range(rounds):
+                    await slots.acquire()
+                    running = _Round(await trial.round(f"{trial.name.replace(' ', '-')}-{number}"))
+                    raced[trial.name].append(running)
+                    tasks.create_task(running.run()).add_done_callback(lambda _: slots.release())
+                    await running.decided.wait()
+    except ExceptionGroup as errors:
+        raise first_of(errors) from None
+    return tuple(
+        _verdict(trial.name, support, [run.winners for run in raced[trial.name]])
+        for trial, support in zip(trials, alone, strict=True)
+    )
 
 
-async def _status(contender: Awaitable[WireResponse]) -> int:
-    return (await contender).status
+async def _alone(requests: ProbeRequests, trial: _Trial) -> Support:
+    """What comes of a condition that does not hold when nobody else is there: ATOMIC until a race shows otherwise."""
+    name = f"{trial.name.replace(' ', '-')}-alone"
+    await requests.make(name, b"base")
+    status = (await trial.alone(name)).status
+    if status < 300:
+        return Support.IGNORED
+    return Support.ATOMIC if status in {404, 409, 412} else Support.REFUSED
+
+
+class _Round:
+    """One round: how many were told that they had won, and whether somebody was."""
+
+    def __init__(self, contenders: Sequence[Awaitable[WireResponse]]) -> None:
+        self._contenders = contenders
+        self.winners = 0
+        self.decided = asyncio.Event()  # somebody has won, or all have their answers
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for contender in self._contenders:
+                tasks.create_task(self._contend(contender))
+        self.decided.set()
+
+    async def _contend(self, contender: Awaitable[WireResponse]) -> None:
+        try:
+            response = await contender
+        except Unreachable:
+            return  # a lost answer tells nobody that it has won
+        if response.status < 300:
+            self.winners += 1
+            self.decided.set()
+
+
+def _verdict(name: str, alone: Support, winners: Sequence[int]) -> Race:
+    if not winners:
+        return Race(name, alone)
+    most = max(winners)
+    return Race(
+        name,
+        Support.RACY if most > 1 else alone,
+        rounds=len(winners),
+        rounds_won_once=winners.count(1),
+        most_winners=most,
+        unclear=winners.count(0),
+    )
 
 
 async def _ordered(requests: ProbeRequests) -> bool:

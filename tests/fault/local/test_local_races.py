@@ -1,6 +1,7 @@
 """Other writers at the worst moment: every byte they wrote is at its path or in the trash, and nothing lands outside the root."""
 
 import ctypes
+import itertools
 import os
 import threading
 from pathlib import Path
@@ -163,7 +164,9 @@ def test_with_a_real_rival_every_payload_is_accounted_for(tmp_path):
     won = []
 
     async def ours():
-        for n in range(600):
+        for n in itertools.count():
+            if n >= 600 and won:
+                return
             (entry,) = await scene.location.stat(["file"])
             (content,) = await scene.location.read([Read("file", entry.size_bytes, entry.version)])
             if isinstance(content, LakelinkError):
@@ -188,7 +191,6 @@ def test_with_a_real_rival_every_payload_is_accounted_for(tmp_path):
         thread.join()
     left = {path.read_bytes(), own.read_bytes(), *(data for _, data in scene.kept())}
     assert written - seen - left == set()
-    assert won
 
 
 @pytest.mark.parametrize("openat2", [True, False], ids=["openat2", "stepwise"])
@@ -213,7 +215,10 @@ def test_a_directory_that_is_swapped_for_a_link_leads_nowhere(tmp_path, openat2)
 
     async def ours():
         loc = scene.location
-        for n in range(200):
+        for n in itertools.count():
+            # Until the swap was met, and missed.
+            if n >= 200 and {type(a) for a in answers} >= {Entry, PreconditionFailed}:
+                return
             small = Write(f"d/small{n}", Kind.FILE, BytesContent(b"x"), POSIX, Expect(None))
             deep = Write(f"d/sub{n}/file", Kind.FILE, BytesContent(b"x"), POSIX, Expect(None))
             link = Write(f"d/link{n}", Kind.SYMLINK, BytesContent(b"x"), POSIX, Expect(None))
@@ -239,7 +244,6 @@ def test_a_directory_that_is_swapped_for_a_link_leads_nowhere(tmp_path, openat2)
     assert [p.name for p in outside.iterdir()] == ["victim"]
     st = (outside / "victim").stat()
     assert (st, outside.stat().st_mtime_ns) == before
-    assert {type(a) for a in answers} >= {Entry, PreconditionFailed}  # the swap was met, and missed
 
 
 @pytest.mark.parametrize("openat2", [True, False], ids=["openat2", "stepwise"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 
 import boto3
@@ -258,7 +259,7 @@ def test_a_service_that_stays_away_ends_the_upload_and_nothing_is_visible(seawee
     with_faults(seaweed, s3_prefix, work, [fault])
 
 
-def test_a_target_that_changes_during_the_upload_is_not_overwritten(seaweed, s3_prefix, tmp_path):
+def test_a_target_that_changes_during_the_upload_is_not_overwritten(seaweed, s3_prefix, tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_bytes(bytes(9 * MIB))
 
@@ -266,12 +267,21 @@ def test_a_target_that_changes_during_the_upload_is_not_overwritten(seaweed, s3_
         (old,) = await location.write([Write("f", Kind.FILE, StreamedFile(path), POSIX, NOTHING)])
         (tmp_path / "theirs").write_bytes(b"theirs")
         theirs = Write("f", Kind.FILE, StreamedFile(tmp_path / "theirs"), POSIX, Expect(old.version))
-        faulty.add(Fault(kind=FaultKind.DELAY, operation="CompleteMultipartUpload", delay_s=1.0))
+        through, completing, go_on = faulty.send, asyncio.Event(), asyncio.Event()
+
+        async def held(request):
+            if request.operation == "CompleteMultipartUpload" and not completing.is_set():
+                completing.set()
+                await go_on.wait()
+            return await through(request)
+
+        monkeypatch.setattr(faulty, "send", held)
         ours = asyncio.create_task(
             location.write([Write("f", Kind.FILE, FileContent(path), POSIX, Expect(old.version))])
         )
-        await asyncio.sleep(0.3)
+        await completing.wait()
         (first,) = await location.write([theirs])
+        go_on.set()
         assert isinstance(first, Entry)
         (second,) = await ours
         assert isinstance(second, PreconditionFailed)
@@ -286,9 +296,17 @@ def test_a_cancelled_upload_leaves_nothing(seaweed, s3_prefix, tmp_path):
     path.write_bytes(bytes(40 * MIB))
 
     async def work(location, faulty):
-        faulty.add(Fault(kind=FaultKind.DELAY, operation="UploadPart", skip=2, times=100, delay_s=30))
+        parts, third = itertools.count(1), asyncio.Event()
+
+        def from_third(request):
+            if request.operation != "UploadPart" or next(parts) < 3:
+                return False
+            third.set()
+            return True
+
+        faulty.add(Fault(kind=FaultKind.DELAY, when=from_third, times=100, delay_s=300))
         task = asyncio.create_task(location.write([Write("f", Kind.FILE, FileContent(path), POSIX, NOTHING)]))
-        await asyncio.sleep(0.5)
+        await third.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -170,6 +170,38 @@ def test_a_directory_against_a_file_makes_the_file_step_aside(tmp_path, seaweed,
     run(work())
 
 
+def test_a_directory_that_became_a_file_stays_one_where_the_other_side_put_something_into_it(
+    tmp_path, seaweed, s3_prefix
+):
+    world = make_world(tmp_path, seaweed, s3_prefix)
+
+    async def work() -> None:
+        for name in ("x", "y"):
+            (world.root / name / "sub").mkdir(parents=True)
+            (world.root / name / "sub" / "old").write_bytes(name.encode())
+        async with world.link() as link:
+            await world.agree(link)
+        for name in ("x/sub/old", "x/sub", "x"):
+            place = world.root / name
+            place.rmdir() if place.is_dir() else place.unlink()
+        (world.root / "x").write_bytes(b"a file here")
+        await world.put("x/sub/new", b"new there")
+        await world.put("x/sub/old", b"changed there")
+        await world.remove("y/sub/old", "y/sub", "y")
+        await world.put("y", b"a file there")
+        (world.root / "y" / "sub" / "new").write_bytes(b"new here")
+        async with world.link() as link:
+            await world.agree(link)
+            local = world.local()
+            assert local["x/sub/new"][1] == b"new there"
+            assert local["x/sub/old"][1] == b"changed there"
+            assert local["y/sub/new"][1] == b"new here"
+            assert sorted(v[1] for path, v in local.items() if "conflict" in path) == [b"a file here", b"a file there"]
+            assert not link.journal.problems()
+
+    run(work())
+
+
 def test_what_the_policies_do_not_carry_is_held_and_a_change_on_the_other_side_is_a_conflict(
     tmp_path, seaweed, s3_prefix
 ):

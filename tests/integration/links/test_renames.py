@@ -135,3 +135,20 @@ def test_a_touched_file_is_not_uploaded(world):
             assert (await world.remote())["a"][1] == b"b" * 1000
 
     run(work())
+
+
+def test_a_new_file_that_got_the_inode_size_and_time_of_a_removed_one_is_uploaded(world):
+    async def work() -> None:
+        old, new = world.root / "package-1.2.3", world.root / "package-1.2.4"
+        old.write_bytes(b"1.2.3")
+        os.utime(old, ns=(0, 499_162_500_000_000_000))  # as every file of an npm archive
+        async with world.link() as link:
+            await world.agree(link)
+        old.rename(new)
+        new.write_bytes(b"1.2.4")
+        os.utime(new, ns=(0, 499_162_500_000_000_000))
+        async with world.link() as link:
+            await world.agree(link)
+            assert (await world.remote())["package-1.2.4"][1] == b"1.2.4"
+
+    run(work())

@@ -535,3 +535,16 @@ def test_small_writes_work_with_every_checksum(store, s3_prefix):
             assert await content.load() == b"abc"
 
         on(store, s3_prefix, work, S3Options(checksum=algorithm))
+
+
+def test_many_first_markers_at_once_keep_their_metadata(store):
+    """Whether the store drops the metadata of markers is found out with the first one, while others are on their way."""
+    names = [f"d{number}" for number in range(24)]
+
+    async def work(location):
+        await location.stat(["warm"])
+        made = await location.write([Write(name, Kind.DIR, None, POSIX, NOTHING) for name in names])
+        assert not [each for each in made if isinstance(each, LakelinkError)]
+        return [entry.posix for entry in await location.stat(names)]
+
+    assert on(store, "markers-at-once", work) == [POSIX] * len(names)

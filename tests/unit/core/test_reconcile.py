@@ -255,6 +255,22 @@ def test_a_plan_deletes_from_the_deepest_up_and_creates_from_the_top_down():
     assert [d.path for d in standing.conflicts] == ["x"]
 
 
+def test_a_link_that_leads_elsewhere_has_other_content():
+    then = entry("here", side="files", kind=Kind.SYMLINK)
+    assert delta(then, replace(then, target="there")) is Delta.CONTENT
+    assert delta(then, replace(then)) is Delta.SAME
+
+
+@pytest.mark.parametrize("conflict", ConflictRule)
+def test_when_both_only_touched_metadata_no_bytes_are_moved_though_no_digest_is_known(conflict):
+    base = Agreed(entry("old", side="files", digest=False), entry("old", side="lake", digest=False))
+    files, lake = (
+        replace(one, posix=replace(one.posix, mode=mode)) for one, mode in ((base.files, 0o600), (base.lake, 0o640))
+    )
+    decision = decide("p", base, files, lake, Rule(ALL_EVENTS, ALL_EVENTS, conflict))
+    assert decision.verb in {Verb.EXPORT_METADATA, Verb.IMPORT_METADATA}
+
+
 def test_a_comparison_of_the_bytes_decides_what_digests_could_not():
     files, lake = states("files")["edited unseen"], states("lake")["edited unseen"]
     same = replace(lake, posix=files.posix)
@@ -278,6 +294,14 @@ def test_another_target_or_owner_is_noticed():
     assert delta(there, here) is Delta.CONTENT
     owned = replace(BASE.files, posix=replace(BASE.files.posix, uid=7))
     assert delta(BASE.files, owned) is Delta.METADATA
+
+
+def test_metadata_given_to_an_object_that_had_none_is_a_change_and_lost_metadata_is_none():
+    bare, told = replace(BASE.lake, posix=None), BASE.lake
+    assert delta(bare, told) is Delta.METADATA
+    assert delta(told, bare) is Delta.SAME
+    assert delta(bare, bare) is Delta.SAME
+    assert decide("p", Agreed(BASE.files, bare), BASE.files, told, Rule()).verb is Verb.IMPORT_METADATA
 
 
 def test_metadata_that_both_changed_is_settled_without_reading_a_byte():

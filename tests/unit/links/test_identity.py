@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lakelink.core.brake import Brake
 from lakelink.errors import (
     CredentialsRefused,
     Halt,
@@ -27,13 +28,17 @@ from lakelink.errors import (
     RootTaken,
     Unreachable,
 )
-from lakelink.links import marker
+from lakelink.links import marker, placing
+from lakelink.links.acceptance import accept_root
 from lakelink.links.aside import Aside
 from lakelink.links.halts import halt_of
 from lakelink.links.identity import REMEMBERED, RootGuard
 from lakelink.links.marker import Marker
 from lakelink.model.link import Rule
 from lakelink.model.linkspec import LinkSpec
+from lakelink.ports.notify import LinuxNotify
+from lakelink.state.database import connect
+from lakelink.testing.clocks import JumpingClock
 
 SPEC = LinkSpec(name="logs", ident="0123456789abcdef", files="", lake="s3://lake/logs")
 
@@ -53,10 +58,27 @@ def uuid_of(path):
     return f"uuid:{os.statvfs(path).f_fsid:x}"
 
 
-def guard(root, memory=None, *, spec=SPEC, agreed=0, identify=uuid_of, **more):
+def guard(root, memory=None, *, spec=SPEC, agreed=0, identify=uuid_of, brake=None, **more):
     return RootGuard(
-        str(root), spec, Facts() if memory is None else memory, agreed=lambda: agreed, identify=identify, **more
+        str(root),
+        spec,
+        Facts() if memory is None else memory,
+        agreed=lambda: agreed,
+        brake=brake or Brake(spec.safety),
+        clock=JumpingClock(),
+        identify=identify,
+        **more,
     )
+
+
+def handle_of(path):
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return LinuxNotify().handle_of(fd).hex()
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)
 
 
 def names(path):
@@ -110,6 +132,7 @@ def test_a_new_root_is_marked_whole_and_keeps_its_time(root):
         "lake": "s3://lake/logs",
         "file_system": uuid_of(root),
         "inode": root.stat().st_ino,
+        "handle": handle_of(root),
         "version": 1,
     }
     assert root.stat().st_mtime_ns == 7
@@ -176,7 +199,33 @@ def test_a_copy_of_the_root_halts_and_may_be_accepted(root):
     check(guard(root, memory))
 
 
+@pytest.mark.parametrize("restored", [False, True])
+def test_a_root_that_was_made_anew_halts_even_with_the_inode_of_the_old_one(root, restored):
+    """As a restore from a backup does: ext4 gives the first free inode, which is the one that has just become free."""
+    held = guard(root, agreed=1)
+    for _ in range(20):
+        check(held)
+        if not handle_of(root):
+            pytest.skip("this file system has no file handles")
+        was, text = root.stat().st_ino, (root / ".lakelink" / "link.json").read_bytes()
+        shutil.rmtree(root)
+        root.mkdir()
+        if restored:
+            (root / ".lakelink").mkdir(mode=0o700)
+            (root / ".lakelink" / "link.json").write_bytes(text)
+        with pytest.raises(RootReplaced):
+            check(held)
+        with pytest.raises(RootReplaced):
+            check(guard(root, held._memory, agreed=1))
+        if root.stat().st_ino == was:
+            return
+        asyncio.run(held.accept())
+    pytest.skip("no inode was used again here")
+
+
 def test_a_marker_that_was_removed_by_hand_is_put_back_where_the_file_system_is_known(root):
+    if not handle_of(root):
+        pytest.skip("this file system has no file handles")
     held = guard(root)
     check(held)
     shutil.rmtree(root / ".lakelink")
@@ -255,7 +304,8 @@ def test_a_marker_that_is_a_link_leads_nowhere(root, tmp_path):
 
 
 def test_an_emptied_root_halts_until_it_is_allowed_or_filled(root):
-    held = guard(root, agreed=11)
+    brake = Brake(SPEC.safety)
+    held = guard(root, agreed=11, brake=brake)
     (root / "x").touch()
     check(held)
     (root / "x").unlink()
@@ -267,14 +317,37 @@ def test_an_emptied_root_halts_until_it_is_allowed_or_filled(root):
     (root / "y").unlink()
     with pytest.raises(RootEmptied):
         check(held)
-    held.allow_empty()
+    brake.allow_once()
     check(held)
-    check(held)
+    brake.ask(11, 11, 0)  # the deletes that follow pass as well
+    brake.done(11, 0)
+    check(held)  # the base may lag behind
     (root / "z").touch()
     check(held)
     (root / "z").unlink()
     with pytest.raises(RootEmptied):
         check(held)
+
+
+def test_another_root_is_accepted_with_nothing_agreed_on(root, tmp_path):
+    db = connect(tmp_path / "journal.sqlite", "journal")
+    db.execute("INSERT INTO held VALUES ('x', 'files', 'new', 0)")
+    db.execute("INSERT INTO base VALUES ('x', 0, 1,1,1,1,1,1, 1,1,'e','',1,1,1,1, x'', NULL)")
+    db.execute("INSERT INTO meta VALUES ('surveyed_ns', '5')")
+    held = guard(root, agreed=5)
+    check(held)
+    root.rename(root.parent / "away")
+    root.mkdir()
+    with pytest.raises(RootReplaced):
+        check(held)
+    asyncio.run(accept_root(held, db))
+    check(guard(root, held._memory))
+    for count in ("SELECT count(*) FROM base", "SELECT count(*) FROM held", "SELECT count(*) FROM meta"):
+        assert db.execute(count).fetchone() == (0,)
+    root.rename(root.parent / "gone")
+    with pytest.raises(RootGone):
+        asyncio.run(accept_root(held, db))
+    db.close()
 
 
 def test_a_few_files_may_go_without_a_word(root):
@@ -308,6 +381,50 @@ def test_an_unmounted_root_halts_and_goes_on_when_it_is_mounted_again(root, tmp_
     with mounted("-o", "loop", disk, root):  # perhaps with another device number
         check(held)
         check(guard(root, memory, agreed=5))
+
+
+@needs_root
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_volume_below_the_root_that_is_not_mounted_halts_until_it_is_or_it_is_allowed(root, removed):
+    memory, volume = Facts(), root / os.fsdecode(b"vol \xe9")
+    volume.mkdir()
+    (root / "beside").write_text("x")
+    with mounted("-t", "tmpfs", "none", volume):
+        (volume / "file").write_text("x")
+        check(guard(root, memory))
+    if removed:
+        volume.rmdir()
+    brake = Brake(SPEC.safety)
+    later = guard(root, memory, agreed=100, brake=brake)
+    with pytest.raises(RootReplaced, match="nothing is mounted at") as caught:
+        check(later)
+    assert "--allow-deletes" in caught.value.hint
+    with pytest.raises(RootReplaced):
+        check(guard(root, memory, agreed=100))
+    volume.mkdir(exist_ok=True)
+    with mounted("-t", "tmpfs", "none", volume):
+        (volume / "file").write_text("x")
+        check(later)
+    with pytest.raises(RootReplaced):
+        check(later)
+    brake.allow_once()
+    check(later)
+    check(later)
+    check(guard(root, memory, agreed=100))
+
+
+@needs_root
+def test_a_volume_whose_files_were_moved_to_where_it_was_mounted_is_no_longer_missed(root):
+    memory, volume = Facts(), root / "vol"
+    volume.mkdir()
+    with mounted("-t", "tmpfs", "none", volume):
+        (volume / "file").write_text("x")
+        check(guard(root, memory))
+    (volume / "file").write_text("x")
+    check(guard(root, memory, agreed=100))
+    (volume / "file").unlink()
+    (root / "other").write_text("x")
+    check(guard(root, memory, agreed=100))
 
 
 @needs_root
@@ -394,9 +511,9 @@ def test_a_marker_is_never_put_over_another_whatever_the_file_system_lacks(root,
         raise OSError(95, "Operation not supported")
 
     if "rename" in missing:
-        monkeypatch.setattr(marker.LinuxKernel, "rename", refused)
+        monkeypatch.setattr(placing.LinuxKernel, "rename", refused)
     if "link" in missing:
-        monkeypatch.setattr(marker.os, "link", refused)
+        monkeypatch.setattr(placing.os, "link", refused)
     check(guard(root))
     assert names(root / ".lakelink") == ["link.json"]
     fd = os.open(root, os.O_RDONLY)
@@ -476,4 +593,5 @@ def test_trouble_of_a_whole_location_halts_and_trouble_that_passes_does_not(erro
 def test_what_is_remembered_is_one_fact(root):
     memory = Facts()
     check(guard(root, memory))
-    assert json.loads(memory[REMEMBERED]) == {"file_system": uuid_of(root), "inode": root.stat().st_ino}
+    standing = {"file_system": uuid_of(root), "inode": root.stat().st_ino, "handle": handle_of(root)}
+    assert json.loads(memory[REMEMBERED]) == standing

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakelink.errors import LakelinkError, PreconditionFailed, Refused, RootMissing
+from lakelink.errors import LakelinkError, NotPermitted, PreconditionFailed, Refused, RootMissing
 from lakelink.links.retention import Retention, tend
 from lakelink.links.trash import Trash
 from lakelink.locations.base import Delete, Write
@@ -19,6 +19,7 @@ from lakelink.locations.local.options import LocalOptions
 from lakelink.locations.local.stamp import SPAN_NS, is_over, new_stamp, stamp_time_ns
 from lakelink.model.entry import Entry, Expect, Kind
 from lakelink.model.linkspec import Safety
+from lakelink.ports.linux import LinuxKernel
 from lakelink.testing.clocks import JumpingClock
 
 HOUR_NS = SPAN_NS
@@ -262,6 +263,20 @@ def test_a_trash_that_is_not_there_is_empty_and_a_root_that_is_not_there_an_erro
             call()
 
 
+def test_a_trash_that_may_not_be_opened_is_not_an_empty_one(scene):
+    scene.file("a")
+    scene.delete("a")
+
+    class Denied(LinuxKernel):
+        def open_beneath(self, path, flags, *, dir_fd):
+            raise PermissionError(13, "Permission denied")
+
+    trash = Trash(str(scene.root), Denied())
+    for call in (lambda: list(trash.items()), trash.restore, trash.empty):
+        with pytest.raises(NotPermitted):
+            call()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
 def test_a_file_system_below_the_root_has_a_trash_of_its_own(scene):
     below = scene.root / "disk"
@@ -299,6 +314,25 @@ def test_what_is_past_its_time_goes_and_nothing_else(scene):
     assert sorted(scene.names()) == ["h3", "h4"]
     assert keep.round(now, safety) == keep.round(now, safety)
     assert keep.round(now - DAY_NS, safety).files == 0  # a clock that was set back removes nothing
+
+
+def test_what_was_still_written_to_in_the_trash_is_kept_from_then_on(scene):
+    log, quiet = scene.file("log"), scene.file("quiet")
+    for file in (log, quiet):
+        os.utime(file, ns=(scene.clock.time_ns(), scene.clock.time_ns()))
+    keep, safety = Retention(str(scene.root)), Safety(trash_keep_s=24 * 3600)
+    with log.open("a") as writer:
+        scene.delete("log", "quiet")
+        scene.later(9 * 24 * 3600)
+        assert keep.round(scene.clock.time_ns(), safety).files == 1
+        writer.write("the last line, after nine days")
+        writer.flush()
+        os.utime(writer.fileno(), ns=(scene.clock.time_ns(), scene.clock.time_ns()))
+    scene.later(60)
+    assert keep.round(scene.clock.time_ns(), safety).files == 0
+    assert scene.names() == ["log"]
+    scene.later(24 * 3600)
+    assert keep.round(scene.clock.time_ns(), safety).files == 1
 
 
 def test_over_the_cap_the_oldest_goes_first_and_no_more_than_needed(scene):

@@ -14,10 +14,10 @@ from lakelink.core.diff import Rule
 from lakelink.core.filters import Filter
 from lakelink.engine.compare import Comparer, Comparison
 from lakelink.errors import RootMissing, Unreachable
-from lakelink.locations.local import helper, scan, sharing
-from lakelink.locations.local.helper import Helper
+from lakelink.locations.local import scan, sharing, walker_process
 from lakelink.locations.local.location import LocalLocation
 from lakelink.locations.local.options import LocalOptions
+from lakelink.locations.local.walker_process import WalkerProcess
 from lakelink.locations.wrap.delegating import Delegating
 from lakelink.model.task import Progress, Symlinks
 
@@ -65,8 +65,8 @@ def compare(source: Path, target: Path, *, beside: bool, owner: bool = True, lin
     return asyncio.run(work())
 
 
-class Helped(Helper):
-    """A helper that is waited for, so that small trees get it too, and that can be killed in the middle of its work."""
+class Helped(WalkerProcess):
+    """A process that is waited for, so that small trees get it too, and that can be killed in the middle of its work."""
 
     given = 0
     kill_after_first = False
@@ -91,7 +91,7 @@ class Helped(Helper):
 def helped(monkeypatch):
     """Every walk of two trees calls for help at once."""
     monkeypatch.setattr(sharing, "SHARE_FROM", 0)
-    monkeypatch.setattr(helper, "Helper", Helped)
+    monkeypatch.setattr(walker_process, "WalkerProcess", Helped)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
     Helped.given, Helped.kill_after_first, Helped.pids = 0, False, []
     return Helped

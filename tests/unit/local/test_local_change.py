@@ -1,6 +1,7 @@
 """Deletes, metadata and copies: only ever of the version that was named."""
 
 import os
+import subprocess
 
 import pytest
 from local_scene import POSIX, Scene, mode_of
@@ -226,3 +227,25 @@ def test_setuid_survives_a_change_of_owner_alone(scene):
     scene.set_posix("file", Posix(0o4755, 1234, 1234, 1, 1), scene.version("file"))
     st = (scene.root / "file").stat()
     assert (st.st_uid, mode_of(scene.root / "file")) == (1234, 0o4755)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
+def test_flush_reaches_a_file_system_below_the_root_of_which_a_file_was_only_looked_at(tmp_path):
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", inner], capture_output=True, check=False).returncode:
+        pytest.skip("mounts are not allowed here")
+    synced = []
+
+    class Noting(LinuxKernel):
+        def syncfs(self, fd):
+            synced.append(os.fstat(fd).st_dev)
+            super().syncfs(fd)
+
+    try:
+        (inner / "file").write_bytes(b"somebody else wrote it")
+        scene = Scene(tmp_path, kernel=Noting())
+        scene.run(lambda: scene.location.stat(["inner/file"]), scene.location.flush)
+        assert set(synced) == {tmp_path.stat().st_dev, inner.stat().st_dev}
+    finally:
+        subprocess.run(["umount", inner], check=True)

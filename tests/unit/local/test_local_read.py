@@ -238,7 +238,7 @@ def test_a_cancelled_copy_ends_and_leaves_nothing(tmp_path):
         def copy_file_range(self, src, dst, count, offset_src=None, offset_dst=None):
             begun.append(offset_src)
             started.set()
-            time.sleep(0.001)
+            time.sleep(0.005)
             return os.copy_file_range(src, dst, 1024, offset_src, offset_dst)
 
     source, target = Scene(tmp_path / "from"), Scene(tmp_path / "to", kernel=Slow(None))
@@ -248,7 +248,7 @@ def test_a_cancelled_copy_ends_and_leaves_nothing(tmp_path):
         call = asyncio.ensure_future(
             target.location.write([Write("file", Kind.FILE, contents[0], POSIX, Expect(None))])
         )
-        assert await asyncio.to_thread(started.wait, 10)
+        assert await asyncio.to_thread(started.wait, 60)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call

@@ -4,6 +4,7 @@ import pytest
 
 from lakelink.model.change import Change, Problem, Skipped, SkipReason
 from lakelink.model.entry import Entry, Kind, Row, Version, kind_of_mode, type_bits
+from lakelink.model.link import UNKNOWN
 from lakelink.model.task import Action, PlannedStep, SyncResult
 
 
@@ -65,3 +66,7 @@ def test_the_json_document_carries_paths_that_are_not_utf8_and_the_plan_only_whe
     assert "plan" not in document
     result.dry_run = True
     assert result.as_json()["plan"] == [{"path": "n", "action": "create", "size_bytes": 3, "reason": "new"}]
+
+
+def test_an_unknown_side_says_so():
+    assert repr(UNKNOWN) == "UNKNOWN"

@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+import os
 
 import pytest
 
@@ -68,3 +69,18 @@ def test_configuring_again_does_not_write_twice(stream):
     log.configure(logging.INFO, stream, as_json=False)
     log.emit(logging.INFO, Event.RUN_STARTED, {})
     assert stream.getvalue().count("run.started") == 1
+
+
+def test_for_journald_a_line_begins_with_its_priority_and_has_no_stamp(stream):
+    log.configure(logging.INFO, stream, as_json=False, journal=True)
+    log.emit(logging.WARNING, log.Event.LINK_CHANGED, {"link": "logs", "message": "two\nlines"})
+    assert stream.getvalue() == '<4>link.changed link=logs message="two\\nlines"\n'
+
+
+def test_a_journal_is_known_by_its_inode(tmp_path):
+    with (tmp_path / "stream").open("w") as stream:
+        status = os.fstat(stream.fileno())
+        assert log.is_journal(stream, {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
+        assert not log.is_journal(stream, {"JOURNAL_STREAM": "1:1"})
+        assert not log.is_journal(stream, {})
+    assert not log.is_journal(io.StringIO(), {})

@@ -121,7 +121,7 @@ def _fanotify() -> Finding:
     return note(
         "fanotify",
         f"file systems cannot be watched as a whole ({reason})",
-        "It needs root; one-way sync does not use it.",
+        "It needs root; links watch each directory by inotify then. One-way sync does not use it.",
     )
 
 

@@ -1,15 +1,10 @@
 """`.lakelink` at the top of a mount: names for what is being placed or was displaced, and the trash.
 
     .lakelink/            0700, ours alone
-      tmp/                flock: shared while a run is alive, exclusive to clean up
-        new-TOKEN         staged, not yet in place: safe to remove
-        old-INO-VINO-VSIZE-VMTIME-FLAG-TOKEN
-                          one side of an exchange. INO: inode of the staged file (0 for a delete); V…: the version that was to be displaced;
-                          FLAG: k = to be kept in the trash, d = to be dropped; numbers in hexadecimal, the time in nanoseconds modulo 2**64
+      tmp/                flock: shared while a run is alive, exclusive to clean up; `staged_names` says what is in it
       trash/STAMP/path    what was displaced and kept, under its path; STAMP: see `stamp`
 
-A name says enough for a later run to decide what a killed one could not: what is neither ours nor the version that was to go is an edit of
-someone else, and moves to the trash. tmp and trash go when they are empty. The top's own mtime stays as if `.lakelink` had never been.
+tmp and trash go when they are empty. The top's own mtime stays as if `.lakelink` had never been.
 """
 
 from __future__ import annotations
@@ -18,7 +13,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import re
 import stat
 import threading
 import time
@@ -27,6 +21,7 @@ from lakelink.errors import Busy, NotPermitted
 from lakelink.locations.local.directories import Directories
 from lakelink.locations.local.metadata import is_version
 from lakelink.locations.local.oserror import NOT_OFFERED
+from lakelink.locations.local.staged_names import Displaced, is_new, new_name
 from lakelink.locations.local.stamp import is_over, new_stamp
 from lakelink.model.entry import Version
 from lakelink.model.path import OWN_DIRECTORY, split
@@ -36,9 +31,8 @@ from lakelink.ports.random import Random
 
 LOCK_DEADLINE_S = 10.0
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-_NEW = re.compile(r"new-[0-9a-f]{16}")
-_OLD = re.compile(r"old-([0-9a-f]+)-([0-9a-f]+)-([0-9a-f]+)-([0-9a-f]+)-([kd])-[0-9a-f]{16}")
-_TIME_MODULUS = 1 << 64
+# Another user's, or nothing that could be written to through a descriptor: a symlink, a socket, a device without a driver.
+_NOT_FOR_US = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO, errno.ENODEV})
 
 
 class Area:
@@ -147,31 +141,25 @@ class Area:
             names = [entry.name for entry in entries]
         self.tmp_fd = tmp_fd
         for name in names:
-            old = _OLD.fullmatch(name)
-            if old is None:
-                if _NEW.fullmatch(name):
-                    self._kernel.unlink(name, dir_fd=tmp_fd)
-                continue
-            staged, ino, size, mtime = (int(number, 16) for number in old.groups()[:4])
-            st = self._kernel.stat(name, dir_fd=tmp_fd, follow_symlinks=False)
-            seen = Version(st.st_size, st.st_mtime_ns % _TIME_MODULUS, st.st_ino)
-            ours = st.st_ino == staged
-            wanted = seen == Version(size, mtime, ino) and old[5] == "d"
-            if stat.S_ISDIR(st.st_mode) or not (ours or wanted) or self.has_writers(name):
-                self.keep(name, name)
-            else:
+            if is_new(name):
                 self._kernel.unlink(name, dir_fd=tmp_fd)
+                continue
+            displaced = Displaced.of(name)
+            if displaced is None:
+                continue
+            st = self._kernel.stat(name, dir_fd=tmp_fd, follow_symlinks=False)
+            if displaced.may_go(st) and not self.has_writers(name):
+                self._kernel.unlink(name, dir_fd=tmp_fd)
+            else:
+                self.keep(name, name)
 
     def new_name(self) -> str:
         """A name for something staged."""
-        return f"new-{self._random.token()}"
+        return new_name(self._random.token())
 
     def old_name(self, staged_ino: int, displaced: Version, *, keep: bool) -> str:
         """A name for one side of an exchange."""
-        v = displaced
-        flag = "k" if keep else "d"
-        mtime = v.time_ns % _TIME_MODULUS
-        return f"old-{staged_ino:x}-{v.ino:x}-{v.size_bytes:x}-{mtime:x}-{flag}-{self._random.token()}"
+        return Displaced(staged_ino, displaced, keep=keep).name(self._random.token())
 
     def unlink(self, name: str) -> None:
         """Remove a name; it may be gone already."""
@@ -179,12 +167,14 @@ class Area:
             self._kernel.unlink(name, dir_fd=self.tmp_fd)
 
     def has_writers(self, name: str) -> bool:
-        """Whether someone surely still writes to the file. A kernel or file system that does not tell counts as no."""
+        """Whether someone still writes to the file. A kernel or file system that does not tell counts as no; being unable to ask (no descriptor
+        to be had, trouble with the disk) counts as yes: what may be in use is kept.
+        """
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
         try:
             fd = self._kernel.open(name, flags, dir_fd=self.tmp_fd)
-        except OSError:
-            return False
+        except OSError as error:
+            return error.errno not in _NOT_FOR_US
         try:
             return self._kernel.lease(fd) is False
         finally:

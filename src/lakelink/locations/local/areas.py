@@ -29,7 +29,9 @@ class Areas:
         self._lock = threading.Lock()
         self._areas: dict[str, Area] = {}  # by the path of their top
         self._tops: dict[str, int] = {}  # descriptors of the tops below the root
-        self._touched: dict[int, int] = {}  # by device: a directory on each other file system that was written to
+        self._touched: dict[
+            int, int
+        ] = {}  # by device: a directory on each other file system that was looked at or written to
         self._begun = False
         # Directories on the root's device can be other mounts too (bind mounts, subvolumes). That is looked at closely, which costs, from
         # the first name on that could not be moved (EXDEV); set by who met it.
@@ -52,11 +54,17 @@ class Areas:
 
         The first time, what killed runs left in the root is cleaned up.
         """
-        device = self._kernel.fstat(dir_fd).st_dev
+        self.touch(dir_fd, self._kernel.fstat(dir_fd).st_dev)
         with self._lock:
-            if device not in self._touched and device != self._kernel.fstat(self._root.fd()).st_dev:
-                self._touched[device] = self._kernel.open(".", _LOOK, dir_fd=dir_fd)
             self._clean_up()
+
+    def touch(self, dir_fd: int, device: int) -> None:
+        """What is in this directory, on that device, is to be remembered: `flush` brings its file system to stable storage, whoever wrote to it."""
+        if device == self._root.device:
+            return
+        with self._lock:
+            if device not in self._touched:
+                self._touched[device] = self._kernel.open(".", _LOOK, dir_fd=dir_fd)
 
     def _clean_up(self) -> None:
         if not self._begun:
@@ -67,7 +75,7 @@ class Areas:
                 self._at("")
 
     def flush(self) -> None:
-        """What was changed is on stable storage, on the root's file system and on those mounted below it."""
+        """What was changed or looked at is on stable storage, on the root's file system and on those mounted below it."""
         with self._lock:
             descriptors = [self._root.fd(), *self._touched.values()]
         for fd in descriptors:

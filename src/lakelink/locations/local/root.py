@@ -75,6 +75,11 @@ class Root:
         """Whether anything was done with it yet."""
         return self._fd >= 0
 
+    @property
+    def device(self) -> int:
+        """The device of the root, once it is open."""
+        return self._identity[0]
+
     def check(self) -> None:
         """The path still leads to the directory that is held open.
 

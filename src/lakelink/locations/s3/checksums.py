@@ -15,6 +15,8 @@ from lakelink.locations.s3.options import Checksum
 from lakelink.ports.crt_io import encode_checksum
 
 _BLOCK_BYTES = 1 << 20
+COMBINABLE = frozenset({"crc64nvme", "crc32c"})
+"""Of a whole, they follow from those of its pieces."""
 _SIZES = {Checksum.CRC64NVME: 8, Checksum.CRC32C: 4}
 
 
@@ -125,10 +127,9 @@ class Digest:
         elif self._summer is not None:
             self._summer.update(data)
 
-    def update_file(self, fd: int, size_bytes: int) -> None:
-        """All of a file (blocking)."""
-        offset = 0
-        while offset < size_bytes and (data := os.pread(fd, _BLOCK_BYTES, offset)):
+    def update_file(self, fd: int, offset: int, end: int) -> None:
+        """A piece of a file (blocking)."""
+        while offset < end and (data := os.pread(fd, min(_BLOCK_BYTES, end - offset), offset)):
             self.update(data)
             offset += len(data)
 

@@ -10,21 +10,19 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
-from lakelink.errors import ChangedWhileRead, Corrupt, LakelinkError, StorageError, Unreachable
+from lakelink.errors import ChangedWhileRead, Corrupt, StorageError
 from lakelink.locations.content import Content
 from lakelink.locations.s3.checksums import Digest, promised_digest
 from lakelink.locations.s3.client import S3Client
 from lakelink.locations.s3.metadata import bare_etag, entry_of_headers
 from lakelink.locations.s3.options import SMALL_BYTES
+from lakelink.locations.s3.pouring import pour_ranges, write_all
 from lakelink.locations.s3.translate import translate
 from lakelink.locations.s3.upload import StoreTraits
 from lakelink.model.entry import Entry, Kind, Version
 from lakelink.ports.wire import WireRequest, WireResponse
 
-RANGE_BYTES = SMALL_BYTES
 CHUNK_RANGE_BYTES = SMALL_BYTES // 2
-RESUMES = 8  # of one range; each goes on where the last one stopped
-RESUME_PAUSE_S = 0.25
 
 
 class S3Content(Content):
@@ -47,7 +45,7 @@ class S3Content(Content):
         if self._data is not None:
             return self._data
         for last_try in (False, True):
-            response = await self._checked(self._get())
+            response = await self.checked(self.get())
             self._observe(response.headers, len(response.body))
             if self._verified_bytes(response.body, last_try=last_try):
                 if self.entry is not None and self.entry.kind is Kind.SYMLINK:
@@ -58,6 +56,9 @@ class S3Content(Content):
     async def preload(self) -> None:
         """Fetch a small object now and keep its bytes for the one who asks."""
         self._data = await self.load()
+
+    def at_hand(self) -> bytes | None:
+        return self._data
 
     async def chunks(self, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         if self._data is not None:
@@ -92,12 +93,12 @@ class S3Content(Content):
     async def _judge_once(self, digest: Digest) -> None:
         """As `_judge`, of bytes that were handed out already. An ETag that may be no MD5 gets the same bytes a second time, to be compared."""
         doubtful = digest.algorithm == "md5" and self._traits.md5.trusted is None
-        if self._judge(digest, last_try=not doubtful):
+        if self._judge(digest.text, last_try=not doubtful):
             return
         again = Digest(digest.algorithm)
         for offset in range(0, self.size_bytes, CHUNK_RANGE_BYTES):
             again.update(await self._range(offset, min(offset + CHUNK_RANGE_BYTES, self.size_bytes)))
-        self._judge(digest if again.text == digest.text else again, last_try=True)
+        self._judge(again.text, last_try=True)
         if again.text != digest.text:
             raise Corrupt(
                 f"{self.key}: the bytes came otherwise a second time", hint="Run again; check the network path."
@@ -106,18 +107,14 @@ class S3Content(Content):
     async def pour(self, fd: int) -> int:
         if self._data is not None or self.size_bytes <= SMALL_BYTES:
             data = await self.load()
-            _write_all(fd, data, 0)
+            write_all(fd, data, 0)
             os.ftruncate(fd, len(data))
             return len(data)
         await self._locate()
         os.ftruncate(fd, self.size_bytes)
         for last_try in (False, True):
-            await self._pour_ranges(fd)
-            if self._digest is None:
-                return self.size_bytes
-            digest = Digest(self._digest[0])
-            await asyncio.to_thread(digest.update_file, fd, self.size_bytes)
-            if self._judge(digest, last_try=last_try):
+            found = await pour_ranges(self, fd, self._digest[0] if self._digest else "")
+            if self._judge(found, last_try=last_try):
                 return self.size_bytes
         raise Corrupt(f"{self.key}: the bytes do not match their checksum", hint="Run again; check the network path.")
 
@@ -137,68 +134,20 @@ class S3Content(Content):
         if self.entry is not None:
             return
         headers = [("x-amz-checksum-mode", "ENABLED"), *self._condition()]
-        response = await self._checked(self.client.request("HeadObject", "HEAD", self.key, headers=headers))
+        response = await self.checked(self.client.request("HeadObject", "HEAD", self.key, headers=headers))
         size = int(response.headers.get("content-length") or 0)
         self._observe(response.headers, size)
 
-    async def _pour_ranges(self, fd: int) -> None:
-        offsets = iter(range(0, self.size_bytes, RANGE_BYTES))
-
-        async def lane() -> None:
-            for offset in offsets:
-                await self._pour_range(fd, offset, min(offset + RANGE_BYTES, self.size_bytes))
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(self.client.options.parts_at_once, -(-self.size_bytes // RANGE_BYTES))):
-                    group.create_task(lane())
-        except* (LakelinkError, OSError) as errors:  # an OSError is of the caller's own file
-            raise first_of(errors) from None
-
-    async def _pour_range(self, fd: int, start: int, end: int) -> None:
-        """One range into the file; a broken answer is taken up where it stopped."""
-        position = start
-
-        overflow = False
-
-        def sink(chunk: bytes) -> None:
-            nonlocal position, overflow
-            if position + len(chunk) > end:
-                overflow = True
-                raise OSError("more bytes than asked for")
-            _write_all(fd, chunk, position)
-            position += len(chunk)
-
-        for attempt in range(RESUMES):
-            begin = position
-            request = self._get(begin, end)
-            request.sink = sink
-            try:
-                response = await self._checked(request)
-            except OSError as error:
-                if not overflow:
-                    raise
-                raise StorageError(
-                    f"{self.key}: the store does not answer ranges: more bytes came than asked for"
-                ) from error
-            except Unreachable:
-                if attempt + 1 == RESUMES:
-                    raise
-                await asyncio.sleep(RESUME_PAUSE_S * 2**attempt)
-            else:
-                self._check_range(response, begin, end)
-                if position != end:
-                    raise Corrupt(f"{self.key}: the range ended at {position} instead of {end}")
-                return
-
     async def _range(self, start: int, end: int) -> bytes:
-        response = await self._checked(self._get(start, end))
-        self._check_range(response, start, end)
+        request = self.get(start, end)
+        request.bulk_bytes = end - start
+        response = await self.checked(request)
+        self.check_range(response, start, end)
         if len(response.body) != end - start:
             raise Corrupt(f"{self.key}: {len(response.body)} bytes came instead of {end - start}")
         return response.body
 
-    def _get(self, start: int = 0, end: int | None = None) -> WireRequest:
+    def get(self, start: int = 0, end: int | None = None) -> WireRequest:
         headers = self._condition()
         if end is not None:
             headers.append(("range", f"bytes={start}-{end - 1}"))
@@ -209,7 +158,7 @@ class S3Content(Content):
     def _condition(self) -> list[tuple[str, str]]:
         return [("if-match", f'"{self.etag}"')] if self.etag else []
 
-    async def _checked(self, request: WireRequest) -> WireResponse:
+    async def checked(self, request: WireRequest) -> WireResponse:
         response = await self.client.send(request)
         if response.status == 412:
             raise self._changed()
@@ -217,8 +166,8 @@ class S3Content(Content):
             raise translate(request, response, self.client.bucket, self.key)
         return response
 
-    def _check_range(self, response: WireResponse, start: int, end: int) -> None:
-        """The answer holds the bytes [start, end) of this version: as many bytes from elsewhere would look the same."""
+    def check_range(self, response: WireResponse, start: int, end: int) -> None:
+        """See that the answer holds the bytes [start, end) of this version: as many bytes from elsewhere would look the same."""
         etag = bare_etag(response.headers.get("etag", ""))
         place, _, total = response.headers.get("content-range", "").rpartition("/")
         if response.status != 206 and (start, end) != (0, self.size_bytes):
@@ -245,21 +194,21 @@ class S3Content(Content):
             return True
         digest = Digest(self._digest[0])
         digest.update(data)
-        return self._judge(digest, last_try=last_try)
+        return self._judge(digest.text, last_try=last_try)
 
-    def _judge(self, digest: Digest, *, last_try: bool) -> bool:
+    def _judge(self, found: str, *, last_try: bool) -> bool:
         """Whether the bytes are those promised; False = fetch them once more before saying so."""
-        if self._digest is None or digest.text == self._digest[1]:
+        if self._digest is None or found == self._digest[1]:
             if self._digest is not None and self._digest[0] == "md5":
                 self._traits.md5.trusted = True
             return True
         if self._digest[0] == "md5" and self._traits.md5.trusted is False:
             return True  # found out meanwhile
-        if self._digest[0] == "md5" and self._traits.md5.trusted is None and last_try and digest.text == self._mismatch:
+        if self._digest[0] == "md5" and self._traits.md5.trusted is None and last_try and found == self._mismatch:
             # Twice the same bytes, and never a match: this store's ETag is something else.
             self._traits.md5.trusted = False
             return True
-        self._mismatch = digest.text
+        self._mismatch = found
         if last_try:
             raise Corrupt(
                 f"{self.key}: the bytes do not match their checksum", hint="Run again; check the network path."
@@ -268,19 +217,3 @@ class S3Content(Content):
 
     def _changed(self) -> ChangedWhileRead:
         return ChangedWhileRead(f"{self.key} changed while it was read", hint="It will be looked at again.")
-
-
-def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first leaf of a group: one cause is enough to act on."""
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-def _write_all(fd: int, data: bytes, offset: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(fd, view, offset)
-        offset += written
-        view = view[written:]

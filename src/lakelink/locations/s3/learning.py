@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
-from lakelink.errors import LakelinkError, Retry, Unreachable
+from lakelink.errors import Retry, Unreachable
 from lakelink.locations.s3.client import S3Client
 from lakelink.locations.s3.conditions import head
-from lakelink.locations.s3.download import first_of
 from lakelink.locations.s3.keys import KeySpace, encode_key
+from lakelink.locations.s3.pouring import first_of
 from lakelink.locations.s3.translate import translate
 from lakelink.locations.s3.upload import StoreTraits
 from lakelink.ports.crt_endpoint import is_aws
@@ -61,7 +61,7 @@ async def learn_write(client: S3Client, store: StoreTraits, keys: KeySpace) -> N
                 async with asyncio.TaskGroup() as group:
                     for name in asked:
                         group.create_task(ask(name))
-            except* LakelinkError as errors:
+            except ExceptionGroup as errors:
                 raise first_of(errors) from None
         conditions.copy = refused["copy"]
         conditions.write = refused["create"] and refused["replace"]

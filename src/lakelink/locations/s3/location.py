@@ -34,7 +34,7 @@ from lakelink.locations.s3.client import S3Client
 from lakelink.locations.s3.conditions import head
 from lakelink.locations.s3.copying import copy_content, copy_object, set_object_posix
 from lakelink.locations.s3.deleting import delete_objects
-from lakelink.locations.s3.download import S3Content, first_of
+from lakelink.locations.s3.download import S3Content
 from lakelink.locations.s3.keys import KeySpace, encode_query
 from lakelink.locations.s3.learning import learn_write
 from lakelink.locations.s3.listing import scan
@@ -42,6 +42,7 @@ from lakelink.locations.s3.markers import is_implicit, marker_entry, put_marker
 from lakelink.locations.s3.metadata import entry_of_headers
 from lakelink.locations.s3.multipart import abort_abandoned, put_large
 from lakelink.locations.s3.options import MAX_OBJECT_BYTES, SMALL_BYTES
+from lakelink.locations.s3.pouring import first_of
 from lakelink.locations.s3.upload import StoreTraits, put_small
 from lakelink.locations.wrap.wire_metered import MeteredWire
 from lakelink.model.entry import Entry, Kind
@@ -254,6 +255,6 @@ class S3Location:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self.client.options.tasks, len(items))):
                     group.create_task(lane())
-        except* LakelinkError as errors:
+        except ExceptionGroup as errors:
             raise first_of(errors) from None
         return results  # type: ignore[return-value]  # every slot was filled

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
-from lakelink.errors import PreconditionFailed, Retry, Unreachable
+from lakelink.errors import PreconditionFailed, Retry, Unreachable, Unsupported
 from lakelink.locations.base import Write
 from lakelink.locations.s3.client import S3Client
 from lakelink.locations.s3.conditions import condition_headers, head
@@ -37,6 +37,19 @@ IMPLICIT_SUFFIX = "-0"
 def is_implicit(headers: Mapping[str, str]) -> bool:
     """Whether HEAD answered for a prefix without a marker."""
     return bare_etag(headers.get("etag", "")).endswith(IMPLICIT_SUFFIX)
+
+
+def require_empty(key: str, headers: Mapping[str, str]) -> None:
+    """The marker is nothing but that.
+
+    Raises:
+        Unsupported: it has content, which no directory can hold: nobody here has seen it, so nobody here replaces or removes it.
+    """
+    if int(headers.get("content-length") or 0):
+        raise Unsupported(
+            f"{key} ends in a slash and has content, which no directory can hold",
+            hint="It is left alone. Copy it to a key without the slash, then remove it.",
+        )
 
 
 def packed_metadata(headers: Mapping[str, str]) -> dict[str, str]:
@@ -67,11 +80,13 @@ async def put_marker(client: S3Client, store: StoreTraits, key: str, write: Writ
     """
     replaced = write.expect.version
     attributes = write.attributes
+    packed = store.marker_metadata is False
     condition = condition_headers(write.expect)
     if replaced is not None and replaced.etag:
         found = await head(client, key)
         if found is None or is_implicit(found.headers):
             raise PreconditionFailed(f"{key} is gone", hint="Look again, then decide again.")
+        require_empty(key, found.headers)
         attributes = foreign_attributes(found.headers) if attributes is None else attributes
     response = await _put(client, store, key, write, (attributes, condition))
     if response.status == 412 and not (replaced and replaced.etag):
@@ -82,10 +97,12 @@ async def put_marker(client: S3Client, store: StoreTraits, key: str, write: Writ
     if response.status >= 300:
         raise translate(request, response, client.bucket, key)
     entry = sent_entry(Kind.DIR, 0, write, response)
-    if write.posix is None or store.marker_metadata is not None:
+    if write.posix is None or packed or store.marker_metadata:
         return entry
-    found = await head(client, key)
-    store.marker_metadata = found is None or "x-amz-meta-file-permissions" in found.headers
+    if store.marker_metadata is None:
+        found = await head(client, key)
+        store.marker_metadata = found is None or "x-amz-meta-file-permissions" in found.headers
+    # Another marker may have found out while this one was on its way with metadata that the store drops.
     if store.marker_metadata or entry.version is None:
         return entry
     return await put_marker(client, store, key, replace(write, expect=replace(write.expect, version=entry.version)))

@@ -13,16 +13,16 @@ import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import datetime
 
-from lakelink.errors import ChangedWhileRead, Corrupt, LakelinkError, NotFound, StorageError
+from lakelink.errors import ChangedWhileRead, Corrupt, NotFound, StorageError
 from lakelink.locations.base import Write
 from lakelink.locations.content import Content, SourceFile
 from lakelink.locations.s3.checksums import checksum_of, checksum_of_file
 from lakelink.locations.s3.client import S3Client
-from lakelink.locations.s3.download import first_of
 from lakelink.locations.s3.keys import encode_query
 from lakelink.locations.s3.metadata import SECOND_NS
 from lakelink.locations.s3.options import MAX_COPY_BYTES, MIB, SMALL_BYTES
 from lakelink.locations.s3.parts import Upload
+from lakelink.locations.s3.pouring import first_of
 from lakelink.locations.s3.upload import StoreTraits, put_small, rewrite_headers
 from lakelink.locations.s3.xml import element, records
 from lakelink.model.entry import Entry
@@ -177,7 +177,7 @@ async def _pieces(size_bytes: int, part_bytes: int, at_once: int, act: Callable[
         async with asyncio.TaskGroup() as group:
             for _ in range(min(at_once, -(-size_bytes // part_bytes))):
                 group.create_task(lane())
-    except* LakelinkError as errors:
+    except ExceptionGroup as errors:
         raise first_of(errors) from None
 
 
@@ -220,7 +220,7 @@ async def _send_stream(upload: Upload, content: Content, head: list[bytes], rest
                     for task in done:
                         del busy[task]
                 busy[group.create_task(send(number, data))] = len(data)
-    except* LakelinkError as errors:
+    except ExceptionGroup as errors:
         raise first_of(errors) from None
     _check_length(content, upload.size_bytes)
 

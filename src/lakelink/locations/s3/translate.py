@@ -72,6 +72,8 @@ _ACTIONS = {
     "CopyObject": "s3:PutObject, and s3:GetObject on the origin",
     "DeleteObjects": "s3:DeleteObject",
     "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "GetBucketNotificationConfiguration": "s3:GetBucketNotification",
+    "PutBucketNotificationConfiguration": "s3:PutBucketNotification",
 }
 _MAX_MESSAGE = 500
 

@@ -8,6 +8,7 @@ its sink goes up as well: whoever owns the sink knows where to go on.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 
 from lakelink.core.backoff import Backoff, RetryBudget
@@ -97,17 +98,7 @@ class _Handed:
             self.bytes_out += len(chunk)
             sink(chunk)
 
-        self.request = WireRequest(
-            request.operation,
-            request.method,
-            request.path,
-            request.query,
-            request.headers,
-            request.body,
-            request.body_bytes,
-            counted,
-            request.host,
-        )
+        self.request = replace(request, sink=counted)
 
 
 def _changes_conditionally(request: WireRequest) -> bool:

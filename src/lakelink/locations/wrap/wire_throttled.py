@@ -49,7 +49,8 @@ class ThrottledWire:
             body = _BytesBody(request.body) if isinstance(request.body, bytes) else request.body
             request = dataclasses.replace(request, body=_PacedBody(body, pace), body_bytes=size)
         if request.sink is not None:
-            request = dataclasses.replace(request, sink=_paced_sink(request.sink, pace))
+            # In one piece there would be nothing to pace.
+            request = dataclasses.replace(request, sink=_paced_sink(request.sink, pace), bulk_bytes=0)
             return await self._wire.send(request)
         response = await self._wire.send(request)
         await self._wait(pace.take(response.body_bytes, self._clock.monotonic()))

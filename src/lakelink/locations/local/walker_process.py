@@ -31,10 +31,10 @@ from lakelink.model.entry import Kind, Row
 from lakelink.model.task import Symlinks
 from lakelink.ports.linux import LinuxKernel
 
-_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from lakelink.locations.local.helper import serve; serve(sys.argv[2:])"
+_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from lakelink.locations.local.walker_process import serve; serve(sys.argv[2:])"
 _LENGTH_BYTES = 4
 _STDERR = 2
-_AHEAD = 2  # requests that wait for the helper, so that it never waits for us
+_AHEAD = 2  # requests that wait for it, so that it never waits for us
 _REQUEST_PAIRS = 16
 _WORTH_PAIRS = 4  # with fewer left, sharing costs more than it brings
 _KINDS = tuple(Kind)
@@ -43,7 +43,7 @@ _new = tuple.__new__
 Found = tuple[str, int]  # a directory still to be walked, and the device that holds it
 
 
-class Helper:
+class WalkerProcess:
     """The other process. Use from one thread at a time, and `close` it in the end."""
 
     def __init__(self, source: Side, target: Side, *, owner: bool) -> None:
@@ -98,7 +98,7 @@ class Helper:
     def give(self, walk: Walk) -> None:
         """Hand over some of the pairs, from those that were found first: they are the highest, and so the largest.
 
-        A request goes whole or not at all, and is never waited for: the helper may be waiting for us to take an answer.
+        A request goes whole or not at all, and is never waited for: the other side may be waiting for us to take an answer.
         """
         count = _REQUEST_PAIRS
         while self._greeted and self._owed < _AHEAD and count and len(walk.pairs) >= _WORTH_PAIRS:
@@ -118,7 +118,7 @@ class Helper:
         """What has come, after at most `wait_s`; directories that were found go to the walk.
 
         Raises:
-            Unreachable: the helper ended before it had answered: the walk is not complete.
+            Unreachable: it ended before it had answered: the walk is not complete.
         """
         while self._poll.poll(wait_s * 1000):
             answer = _receive(self._answers)
@@ -160,7 +160,7 @@ class Helper:
 
 
 def serve(arguments: Sequence[str]) -> None:
-    """The helper's own side: requests until there are no more."""
+    """The other process's own side: requests until there are no more."""
     gc.disable()  # rows are no cycles
     requests, answers = int(arguments[0]), int(arguments[1])
     kernel = LinuxKernel()

@@ -1,0 +1,1 @@
+"""`lakelink link …`, a module per group of commands."""

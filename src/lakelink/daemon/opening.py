@@ -1,0 +1,195 @@
+"""A link on the real world: both locations, the journal, the feeds, the root's guard and the brake, put together and closed together."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, closing
+from pathlib import Path
+from typing import Literal
+
+from lakelink.config.document import Document
+from lakelink.core.brake import Brake
+from lakelink.daemon.journals import journal_path
+from lakelink.daemon.lake_feeds import subscribe
+from lakelink.engine.supervise import together
+from lakelink.errors import LakelinkError
+from lakelink.links.acceptance import accept_root
+from lakelink.links.check import CheckResult
+from lakelink.links.events import Events
+from lakelink.links.identity import RootGuard
+from lakelink.links.parts import Parts, SidedFeed
+from lakelink.links.retention import tend
+from lakelink.links.runtime import Link
+from lakelink.links.tasks import Tasks
+from lakelink.locations.local.location import LocalLocation
+from lakelink.locations.local.options import LocalOptions
+from lakelink.locations.resolve import OpenOptions, local_path, open_location, parse_location
+from lakelink.model.linkspec import LinkSpec, LinkStatus
+from lakelink.model.path import display
+from lakelink.model.units import format_duration
+from lakelink.obs import log
+from lakelink.obs.log import Event
+from lakelink.ports.clock import Clock, SystemClock
+from lakelink.ports.random import SystemRandom
+from lakelink.state.event_log import EventLog
+from lakelink.state.journal import Journal
+from lakelink.watch.choose import open_local_feed, this_machine
+from lakelink.watch.fanout import LakeFeed
+from lakelink.watch.lake import LakeFeeds
+from lakelink.watch.mounts import file_system
+
+
+class OpenedLink:
+    """A link and all that belongs to it while it is open. An `OpenLink`."""
+
+    def __init__(
+        self, link: Link, root: str, guard: RootGuard, brake: Brake, why: Sequence[str], parts: AsyncExitStack
+    ) -> None:
+        """`why`: how changes are noticed, a sentence each."""
+        self._link = link
+        self._root = root
+        self._guard = guard
+        self._brake = brake
+        self._why = tuple(why)
+        self._parts = parts
+        clock, db = link.parts.clock, link.journal.db
+        self._events = Events(EventLog(db), clock, self._emit)
+        self.tasks = Tasks(link, link.journal, clock, self._events)
+        link.told.append(self._events.outcome)
+
+    async def run(self) -> None:
+        """See `OpenLink.run`. Tasks are carried out, the trash is kept within its bounds, and the event log is written meanwhile."""
+        trash = tend(self._root, lambda: self._link.spec.safety, self._link.parts.clock, self._trash_trouble)
+        await together(self._link.run(), self.tasks.run(), trash, self._events.run())
+
+    def note(self, code: str, message: str) -> None:
+        """A line in the link's event log."""
+        self._events.note(code, message)
+
+    def status(self) -> LinkStatus:
+        """How it stands, from memory."""
+        blind = [problem.message for one in self._link.parts.feeds for problem in one.feed.problems()]
+        return dataclasses.replace(self._link.status(), feeds=(*self._why, *blind))
+
+    async def survey(self, paths: Sequence[str] = ()) -> None:
+        await self._link.survey(paths)
+
+    async def settle(self, timeout_s: float) -> bool:
+        return await self._link.settle(timeout_s)
+
+    def pause(self) -> None:
+        self._link.pause()
+
+    def resume(self, *, allow_deletes: bool = False) -> None:
+        self._link.resume(allow_deletes=allow_deletes)
+
+    def update(self, spec: LinkSpec) -> None:
+        self._guard.update(spec)
+        self._brake.safety = spec.safety
+        self._link.update(spec)
+
+    async def resolve(self, conflict_id: int, keep: Literal["files", "lake", "both"]) -> None:
+        await self._link.resolve(conflict_id, keep)
+
+    async def check(self, *, repair: bool) -> CheckResult:
+        return await self._link.check(repair=repair)
+
+    async def aclose(self) -> None:
+        """Close everything. Idempotent."""
+        await self._parts.aclose()
+
+    def _emit(self, level: int, code: str, path: str, message: str) -> None:
+        fields: dict[log.Field, log.Value] = {"link": self._link.spec.name, "code": code, "message": message}
+        if path:
+            fields["path"] = display(path)
+        log.emit(level, Event.LINK_EVENT, fields)
+
+    def _trash_trouble(self, error: LakelinkError) -> None:
+        fields: dict[log.Field, log.Value] = {
+            "link": self._link.spec.name, "code": error.code, "message": error.message, "hint": error.hint,
+        }  # fmt: skip
+        log.emit(logging.WARNING, Event.TRASH_KEPT, fields)
+
+
+class LinkOpener:
+    """Opens links by the settings as they are at that moment. An `Opener`."""
+
+    def __init__(self, state_dir: Path, document: Callable[[], Document], lake_feeds: LakeFeeds) -> None:
+        self._state_dir = state_dir
+        self._document = document
+        self._lake_feeds = lake_feeds
+
+    async def __call__(self, spec: LinkSpec) -> OpenedLink:
+        """Open both sides. They are under watch when this returns, so that the first survey misses nothing.
+
+        Raises:
+            RootMissing, NotPermitted: the directory is not there, or not for this user. UsageError, ConfigError: a location is wrong.
+            StorageError: the journal cannot be opened.
+        """
+        async with AsyncExitStack() as stack:
+            return await self._open(spec, self._document(), stack)
+
+    async def accept_root(self, spec: LinkSpec) -> None:
+        """See `links.acceptance.accept_root`. The link is not open."""
+        root = local_path(parse_location(spec.files, self._document()))
+        with closing(Journal.open(journal_path(self._state_dir, spec))) as journal:
+            await accept_root(_guard(root, spec, journal, Brake(spec.safety), SystemClock()), journal.db)
+
+    async def _open(self, spec: LinkSpec, document: Document, stack: AsyncExitStack) -> OpenedLink:
+        root = local_path(parse_location(spec.files, document))
+        journal = Journal.open(journal_path(self._state_dir, spec))
+        stack.callback(journal.close)
+        feeds, why = await self._feeds(spec, root, document, stack)
+        # A root that is gone is a halt, and never made anew.
+        files = LocalLocation(root, options=LocalOptions(trash=True, create_root=False))
+        stack.push_async_callback(files.aclose)
+        lake = await open_location(parse_location(spec.lake, document), _travelling(spec))
+        stack.push_async_callback(lake.aclose)
+        brake, clock, random = Brake(spec.safety), SystemClock(), SystemRandom()
+        guard = _guard(root, spec, journal, brake, clock)
+        parts = Parts(files, lake, journal, feeds, clock, random, guard, brake, socket.gethostname())
+        return OpenedLink(Link(spec, parts), root, guard, brake, why, stack.pop_all())
+
+    async def _feeds(
+        self, spec: LinkSpec, root: str, document: Document, stack: AsyncExitStack
+    ) -> tuple[list[SidedFeed], list[str]]:
+        chosen = await open_local_feed(root, scan_interval_s=spec.pace.scan_interval_s)
+        stack.push_async_callback(chosen.feed.aclose)
+        feeds = [SidedFeed("files", chosen.feed)]
+        why = [f"here: {' '.join(filter(None, (chosen.why, chosen.caveat)))}"]
+        pushed = subscribe(self._lake_feeds, spec, document)
+        if pushed is not None:
+            stack.push_async_callback(pushed.aclose)
+            feeds.append(SidedFeed("lake", pushed))
+        return feeds, [*why, _of_lake(spec, pushed)]
+
+
+def _guard(root: str, spec: LinkSpec, journal: Journal, brake: Brake, clock: Clock) -> RootGuard:
+    machine = this_machine()
+
+    def identify(path: str) -> str:
+        return file_system(machine.kernel, machine.notify, path).identity
+
+    return RootGuard(root, spec, journal, agreed=lambda: journal.agreed, brake=brake, clock=clock, identify=identify)
+
+
+def _of_lake(spec: LinkSpec, pushed: LakeFeed | None) -> str:
+    listing = f"listed every {format_duration(spec.pace.list_interval_s)}"
+    if pushed is None:
+        return f"in the lake: {listing}; nothing pushes its events."
+    source = f"the queue {spec.events}" if spec.events else "the webhook"
+    return f"in the lake: events from {source}, and {listing}."
+
+
+def _travelling(spec: LinkSpec) -> OpenOptions:
+    travels = spec.transport
+    return OpenOptions(
+        writable=True,
+        bandwidth_bytes_per_s=travels.bandwidth_bytes_per_s,
+        concurrency=travels.concurrency,
+        storage_class=travels.storage_class or None,
+        sse=travels.sse or None,
+    )
