@@ -210,7 +210,9 @@ class Judge:
             return Result(path, keep_base=False, base=Agreed(files, lake))
         if verb in DELETES and not look.mark.condemned:
             side = FILES if verb is Verb.EXPORT_DELETE else LAKE
-            self._crew.doomed.add(path, side, self._crew.clock.monotonic(), directory=_is_directory(look))
+            self._crew.doomed.add(
+                path, side, self._crew.clock.monotonic(), directory=_is_directory(look), attempts=look.mark.attempts
+            )
             return None
         if self._is_blocked(look, decision):
             # It was tried: what is in the directory on the other side is there to stay. So it is a conflict after all, and the file steps aside.
