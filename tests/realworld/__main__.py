@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +20,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=0.5, help="how long each is; 0 = those that the tests play")
     parser.add_argument("--keep-going", action="store_true", help="play on after a failure")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started and mounted goes
     folder = Path(tempfile.mkdtemp(prefix="lakelink-stories-"))
     print(f"in {folder}", flush=True)
     failed = 0

@@ -42,11 +42,11 @@ class Told:
 
 
 def short(seed: int) -> Told:
-    """A story for every day: each misfortune once, kills thrice."""
+    """A story for every day: of the misfortunes the even or the odd ones, and two kills more."""
     choice = random.Random(f"{seed} told")
-    chapters = [*HOW_OFTEN, "kill", "kill"]
+    chapters = [*sorted(HOW_OFTEN)[seed % 2 :: 2], "kill", "kill"]
     choice.shuffle(chapters)
-    return Told(seed, tuple(chapters), chapter_s=0.6)
+    return Told(seed, tuple(chapters), chapter_s=0.5)
 
 
 def long(seed: int, minutes: float) -> Told:
@@ -172,6 +172,7 @@ class Story:
             found = differences(files, lake)
             if (silent and not found) or time.monotonic() > deadline:
                 break
+            ledger.tell("stage", f"not yet: {'silent' if silent else 'still sending'}, {found[:1]}")
         found += unaccounted(ledger, files, lake, trash_of(world.root))
         if not silent:
             found.append("the link does not come to rest")

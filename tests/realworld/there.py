@@ -130,6 +130,9 @@ class Stranger:
 
     def _mark_directory(self) -> str:
         path = self._random.choice(["q/", "from there/empty/", "d/new/"])
+        self._saw(
+            path.rstrip("/")
+        )  # SeaweedFS takes the one for the other where an object stands in the place of a directory
         if self._random.random() < 0.4:
             self._s3.delete_object(**self._at(path))
             return f"deleted marker {path!r}"

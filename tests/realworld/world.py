@@ -20,7 +20,7 @@ from tests.realworld.ledger import Ledger
 from tests.realworld.relay import Relay
 from tests.realworld.store import MortalStore
 
-PATIENCE_S = 240.0
+PATIENCE_S = 180.0
 LINK = "story"
 
 

@@ -34,7 +34,10 @@ def delta(then: Entry | None, now: Entry | Unknown | None) -> Delta:
         return Delta.CONTENT
     if now.kind is Kind.SYMLINK and then.target != now.target:
         return Delta.CONTENT
-    return Delta.SAME if same_posix(then, now) else Delta.METADATA
+    told = (
+        then.posix is None and now.posix is not None
+    )  # an object that had none was given metadata; one that lost it says nothing any more
+    return Delta.SAME if same_posix(then, now) and not told else Delta.METADATA
 
 
 def _same_bytes(then: Entry, now: Entry) -> bool:

@@ -106,6 +106,15 @@ class Dirty:
         fresh.attempts = mark.attempts + 1
         fresh.resting = ready_s > 0.0
 
+    def later(self, mark: Mark, ready_s: float) -> None:
+        """A mark that was handed out is to be looked at when its time has come, as if it had been noted for then; `done` must be called too."""
+        fresh = self._marks.get(mark.path)
+        if fresh is None:  # else something was noted meanwhile, with a time of its own
+            fresh = self.note(mark.path, FILES, mark.since_s, ready_s=ready_s)
+            fresh.unsettled, fresh.resting = mark.unsettled, True
+        fresh.files, fresh.lake, fresh.row = True, fresh.lake or mark.lake, fresh.row or mark.row
+        fresh.since_s, fresh.attempts = min(fresh.since_s, mark.since_s), mark.attempts
+
     def take(self, most: int, now_s: float) -> list[Mark]:
         """Up to `most` marks whose time has come, the oldest first; they are the caller's until `done`."""
         while self._timed and self._timed[0][0] <= now_s:

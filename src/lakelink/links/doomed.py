@@ -12,6 +12,7 @@ class Doomed:
 
     def __init__(self) -> None:
         self._waiting: dict[str, tuple[bool, str]] = {}  # path -> (it is a directory, the side that deleted it)
+        self._attempts: dict[str, int] = {}  # how often those that wait were tried already
         self._released: set[str] = set()
         self._renamed: dict[str, None] = {}  # their bytes are at another path now: no brake counts them
         self.unasked = 0
@@ -27,12 +28,14 @@ class Doomed:
     def is_waiting(self) -> bool:
         return bool(self._waiting)
 
-    def add(self, path: str, side: str, now_s: float, *, directory: bool) -> None:
-        """The path is gone on that side, and is to go on the other."""
+    def add(self, path: str, side: str, now_s: float, *, directory: bool, attempts: int = 0) -> None:
+        """The path is gone on that side, and is to go on the other; it was tried so often already."""
         if not self._waiting:
             self.since_s = now_s
         self.unasked += path not in self and path not in self._renamed
         self._waiting[path] = directory, side
+        if attempts:
+            self._attempts[path] = attempts
 
     def renamed(self, path: str) -> None:
         """What was at that path is at another one."""
@@ -49,6 +52,10 @@ class Doomed:
     def counted(self) -> int:
         """Deletions that are to go, net of renames."""
         return len(self) - sum(path in self._renamed for path in (*self._waiting, *self._released))
+
+    def attempts(self, path: str) -> int:
+        """How often the path, just released, was tried before: a wait for others must not make that forgotten, or nobody would ever give up."""
+        return self._attempts.pop(path, 0)
 
     def release(self) -> list[tuple[str, str]]:
         """Those whose turn it is: (path, the side that deleted it)."""

@@ -29,6 +29,10 @@ PAUSE_S = 0.1
 FIRST_RETRY_S = 5.0
 LAST_RETRY_S = 600.0
 SECOND_NS = 1_000_000_000
+TICK_S = 0.012
+"""Kernels before 6.13 stamp files by the timer tick, of up to 10 ms: only a time that lies further back names one content."""
+TICK_PATIENCE_S = 2.0
+"""What is written to without a pause is carried after so long all the same."""
 DELETES = frozenset({Verb.EXPORT_DELETE, Verb.IMPORT_DELETE})
 _EVENTS = {Delta.NEW: Event.NEW, Delta.DELETED: Event.DELETED}
 
@@ -38,12 +42,16 @@ class Judge:
 
     def __init__(self, crew: Crew) -> None:
         self._crew = crew
+        self._etags_tell = True  # an ETag that looks like an MD5 is one, as far as was seen
 
     async def judge(self, look: Look) -> Step | Result | None:
         """What to do; None = the path has to be looked at again later, and is in Dirty again."""
         crew = self._crew
         if look.excluded:
             return Result(look.path, keep_base=look.base is None)
+        if self._is_fresh(look):
+            crew.dirty.later(look.mark, crew.clock.monotonic() + TICK_S)
+            return None
         self._look_below(look)
         decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
         if decision is not None and look.listed and decision.verb is not Verb.IMPORT:
@@ -58,11 +66,23 @@ class Judge:
             decision = decide(look.path, look.base, look.files, look.lake, crew.rule, same_bytes=look.same_bytes)
         if decision is not None and decision.verb is Verb.EXPORT and await self._is_only_touched(look):
             decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
+        if decision is None and await self._is_other_content(look):
+            decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
         if decision is None:
             return self._unchanged(look)
         if decision.verb is Verb.EXPORT and look.mark.unsettled and await self._is_being_written(look):
             return None
         return self._act(look, decision)
+
+    def _is_fresh(self, look: Look) -> bool:
+        """Whether the file could still be written to without a change of its version."""
+        files, base, clock = look.files, look.base, self._crew.clock
+        if not isinstance(files, Entry) or files.kind is not Kind.FILE or files.version is None:
+            return False
+        if base is not None and base.files.version == files.version:
+            return False
+        age_ns = clock.time_ns() - files.version.time_ns
+        return 0 <= age_ns < TICK_S * SECOND_NS and clock.monotonic() - look.mark.since_s < TICK_PATIENCE_S
 
     async def _is_being_written(self, look: Look) -> bool:
         """A file that was quiet for a while but is still open waits for its close, or for a survey."""
@@ -98,6 +118,34 @@ class Judge:
         known = b"md5:" + bytes.fromhex(etag)
         look.files = replace(files, digest=known)
         look.base = Agreed(replace(base.files, digest=known), base.lake)
+        return True
+
+    async def _is_other_content(self, look: Look) -> bool:
+        """Whether a file of which something was heard has other bytes than agreed, although its inode, size and time are the same.
+
+        An archive that is unpacked over an older one removes each file and makes it anew: with the inode that has just become free, and with the
+        time of whole seconds that its maker gave to every file. Only small files are asked, by the ETag that is an MD5; where it looks like one
+        and is none, the object's bytes say so once.
+        """
+        base, files, mark = look.base, look.files, look.mark
+        # A name that we have linked is heard of, but never closed.
+        if base is None or not mark.files or mark.unsettled or not isinstance(files, Entry):
+            return False
+        if files.kind is not Kind.FILE or not files.size_bytes or files.version is None:
+            return False
+        etag = base.lake.version.etag if base.lake.version else ""
+        if files.version != base.files.version or files.version.time_ns % SECOND_NS:
+            return False
+        if not self._etags_tell or not _is_md5(etag) or await self._is_content(look.path, files, etag):
+            return False
+        sides = (self._crew.files, replace(files, digest=b"")), (self._crew.lake, replace(base.lake, digest=b""))
+        try:
+            if await same_content(look.path, *sides):
+                self._etags_tell = False
+                return False
+        except LakelinkError:
+            return False  # a side moved: that is noticed by itself
+        look.base = Agreed(replace(base.files, version=None, digest=b""), base.lake)
         return True
 
     async def _is_content(self, path: str, files: Entry, etag: str) -> bool:
@@ -162,7 +210,9 @@ class Judge:
             return Result(path, keep_base=False, base=Agreed(files, lake))
         if verb in DELETES and not look.mark.condemned:
             side = FILES if verb is Verb.EXPORT_DELETE else LAKE
-            self._crew.doomed.add(path, side, self._crew.clock.monotonic(), directory=_is_directory(look))
+            self._crew.doomed.add(
+                path, side, self._crew.clock.monotonic(), directory=_is_directory(look), attempts=look.mark.attempts
+            )
             return None
         if self._is_blocked(look, decision):
             # It was tried: what is in the directory on the other side is there to stay. So it is a conflict after all, and the file steps aside.

@@ -273,7 +273,9 @@ class Session:
             doomed.unasked = 0
         for path, side in doomed.release():
             # Looked at once more, right before: the side that deleted it, and the lake wherever it is what says so.
-            self.dirty.note(path, side, now_s).condemned = True
+            mark = self.dirty.note(path, side, now_s)
+            mark.condemned = True
+            mark.attempts = max(mark.attempts, doomed.attempts(path))
 
     async def _retry_loop(self) -> None:
         """Paths in trouble are tried again when their time has come."""

@@ -50,8 +50,11 @@ class Sightings:
             self._db.execute("BEGIN")  # else each row is a transaction of its own
             try:
                 self._db.executemany(f"INSERT OR REPLACE INTO {self._table} VALUES (?,?,?,?,?,?,?,?,?)", plain)  # noqa: S608
-            finally:
                 self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # else the journal, on the same connection, could never write again
+                    self._db.execute("ROLLBACK")
+                raise
         except (sqlite3.Error, OverflowError) as error:
             raise _failed(error) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import asynccontextmanager
 
 import pytest
@@ -169,3 +170,50 @@ for d in range(5):
     for n in range(100):
         (root / f"d{d}" / f"f{n}").write_bytes(b"%d" % n * 100)
 """
+
+
+def test_an_archive_unpacked_over_an_older_one_arrives_though_no_time_and_no_size_tells(world):
+    def unpack(text: bytes) -> None:
+        file = world.root / "package.json"
+        with file.open("r+b" if file.exists() else "wb") as stream:  # as with the inode that has just become free
+            stream.write(text)
+        os.utime(file, ns=(0, 499_162_500_000_000_000))
+
+    async def work() -> None:
+        async with _live(world) as (link, _):
+            unpack(b"1.2.3")
+            await _equal(world, link)
+            unpack(b"1.2.4")
+
+            async def arrived() -> bool:
+                return (await world.remote())["package.json"][1] == b"1.2.4"
+
+            await _until(arrived)
+            await _equal(world, link)
+
+    run(work())
+
+
+def test_where_an_etag_is_no_md5_an_unchanged_file_is_not_sent_again(world, monkeypatch):
+    monkeypatch.setattr("lakelink.links.judge.digest", _another)
+
+    async def work() -> None:
+        file = world.root / "f"
+        file.write_bytes(b"content")
+        os.utime(file, ns=(0, 499_162_500_000_000_000))
+        async with _live(world) as (link, _):
+            await _equal(world, link)
+            uploads = link.parts.lake.requests["PutObject"]
+            for _ in range(3):
+                with file.open("ab"):
+                    """Heard of, and nothing has changed."""
+                assert await link.settle(DEADLINE_S)
+                await asyncio.sleep(0.2)
+            assert link.parts.lake.requests["PutObject"] == uploads
+
+    run(work())
+
+
+async def _another(_content, _algorithm) -> bytes:
+    """Of a store that encrypts: what looks like an MD5 is that of nothing here."""
+    return bytes(16)

@@ -296,6 +296,14 @@ def test_another_target_or_owner_is_noticed():
     assert delta(BASE.files, owned) is Delta.METADATA
 
 
+def test_metadata_given_to_an_object_that_had_none_is_a_change_and_lost_metadata_is_none():
+    bare, told = replace(BASE.lake, posix=None), BASE.lake
+    assert delta(bare, told) is Delta.METADATA
+    assert delta(told, bare) is Delta.SAME
+    assert delta(bare, bare) is Delta.SAME
+    assert decide("p", Agreed(BASE.files, bare), BASE.files, told, Rule()).verb is Verb.IMPORT_METADATA
+
+
 def test_metadata_that_both_changed_is_settled_without_reading_a_byte():
     mine = replace(entry("old", side="files", mode=0o600), version=BASE.files.version, digest=b"")
     theirs = replace(entry("old", side="lake", mode=0o640), digest=b"")

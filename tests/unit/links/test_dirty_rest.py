@@ -1,8 +1,8 @@
-"""Which paths are looked at when."""
+"""When a path that was put off is looked at again."""
 
 from math import inf
 
-from lakelink.links.dirty import FILES, Dirty
+from lakelink.links.dirty import FILES, LAKE, Dirty
 
 
 def test_a_path_in_trouble_is_left_alone_until_its_time_has_come():
@@ -35,3 +35,20 @@ def test_what_is_noticed_of_a_path_that_rests_wakes_it():
     assert dirty.take(9, 100.0) == []
     dirty.note("a", FILES, 101.0)
     assert [mark.path for mark in dirty.take(9, 101.0)] == ["a"]
+
+
+def test_a_path_that_is_put_off_keeps_what_is_known_of_it():
+    dirty = Dirty()
+    noted = dirty.note("a", LAKE, 1.0)
+    noted.unsettled, noted.attempts = True, 3
+    (mark,) = dirty.take(9, 1.0)
+    dirty.later(mark, 5.0)
+    dirty.done(mark)
+    assert dirty.take(9, 4.0) == []
+    (again,) = dirty.take(9, 5.0)
+    assert (again.lake, again.unsettled, again.attempts, again.since_s) == (True, True, 3, 1.0)
+    dirty.note("a", FILES, 6.0)  # heard of meanwhile
+    dirty.later(again, 9.0)
+    dirty.done(again)
+    (now,) = dirty.take(9, 6.0)
+    assert (now.lake, now.unsettled, now.since_s) == (True, False, 1.0)

@@ -5,9 +5,10 @@ import sqlite3
 import pytest
 
 from lakelink.errors import StorageError
-from lakelink.model.entry import Entry, Kind, Posix, Version
+from lakelink.model.entry import Entry, Kind, Posix, Row, Version
 from lakelink.model.link import Agreed
 from lakelink.state.journal import Intent, Journal, Result
+from lakelink.state.sightings import Sightings
 
 FILES = Entry(kind=Kind.FILE, size_bytes=1, posix=Posix(0o644, 0, 0, 1, 1), version=Version(1, 1, ino=1))
 LAKE = Entry(kind=Kind.FILE, size_bytes=1, posix=FILES.posix, version=Version(1, 1, etag="e"))
@@ -54,3 +55,14 @@ def test_a_commit_that_failed_counts_nothing(journal):
     with pytest.raises(StorageError):
         journal.settle([Result(path, keep_base=False) for path in paths], 1)
     assert journal.agreed == 100 == len(journal.base(paths))
+
+
+def test_a_survey_that_cannot_hold_what_it_saw_leaves_the_journal_free_to_write(journal):
+    seen = Sightings(journal, "files")
+    journal.db.is_full = True
+    with pytest.raises(StorageError):
+        seen.add([Row("a", Kind.FILE, 1, 1, 1, 1, 1, 1, 1)])
+    journal.db.is_full = False
+    seen.close()
+    journal.settle([Result("f", keep_base=False, base=Agreed(FILES, LAKE))], 1)
+    assert journal.agreed == 1

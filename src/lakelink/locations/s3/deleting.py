@@ -17,6 +17,7 @@ from lakelink.locations.s3.client import S3Client
 from lakelink.locations.s3.conditions import check_before, head
 from lakelink.locations.s3.keys import KeySpace, encode_query
 from lakelink.locations.s3.learning import learn_delete
+from lakelink.locations.s3.markers import require_empty
 from lakelink.locations.s3.translate import Refusal, error_of, translate
 from lakelink.locations.s3.upload import SETTLE_ATTEMPTS, SETTLE_PAUSE_S, StoreTraits
 from lakelink.locations.s3.xml import can_be_written, escaped, records
@@ -167,7 +168,17 @@ async def _judge(client: S3Client, request: WireRequest, response: WireResponse,
 
 
 async def _has_children(client: S3Client, marker: str) -> bool:
+    """Whether there are keys below the marker.
+
+    Raises:
+        Unsupported: the marker itself has content.
+    """
     query = f"encoding-type=url&list-type=2&max-keys=2&prefix={encode_query(marker)}"
     answer = await client.call(client.request("ListObjectsV2", "GET", "", query=query), marker)
     count = answer.body.count(b"<Contents>")
-    return count > 1 or (count == 1 and await head(client, marker) is None)
+    if count != 1:
+        return count > 1
+    found = await head(client, marker)
+    if found is not None:
+        require_empty(marker, found.headers)
+    return found is None

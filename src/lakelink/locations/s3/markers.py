@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
-from lakelink.errors import PreconditionFailed, Retry, Unreachable
+from lakelink.errors import PreconditionFailed, Retry, Unreachable, Unsupported
 from lakelink.locations.base import Write
 from lakelink.locations.s3.client import S3Client
 from lakelink.locations.s3.conditions import condition_headers, head
@@ -37,6 +37,19 @@ IMPLICIT_SUFFIX = "-0"
 def is_implicit(headers: Mapping[str, str]) -> bool:
     """Whether HEAD answered for a prefix without a marker."""
     return bare_etag(headers.get("etag", "")).endswith(IMPLICIT_SUFFIX)
+
+
+def require_empty(key: str, headers: Mapping[str, str]) -> None:
+    """The marker is nothing but that.
+
+    Raises:
+        Unsupported: it has content, which no directory can hold: nobody here has seen it, so nobody here replaces or removes it.
+    """
+    if int(headers.get("content-length") or 0):
+        raise Unsupported(
+            f"{key} ends in a slash and has content, which no directory can hold",
+            hint="It is left alone. Copy it to a key without the slash, then remove it.",
+        )
 
 
 def packed_metadata(headers: Mapping[str, str]) -> dict[str, str]:
@@ -73,6 +86,7 @@ async def put_marker(client: S3Client, store: StoreTraits, key: str, write: Writ
         found = await head(client, key)
         if found is None or is_implicit(found.headers):
             raise PreconditionFailed(f"{key} is gone", hint="Look again, then decide again.")
+        require_empty(key, found.headers)
         attributes = foreign_attributes(found.headers) if attributes is None else attributes
     response = await _put(client, store, key, write, (attributes, condition))
     if response.status == 412 and not (replaced and replaced.etag):

@@ -113,12 +113,20 @@ class Inode:
         The outcomes are those seen with ext4, xfs and btrfs: the old state, the new one, a file that is empty, one that ends early, and (`zeros`) one
         that has its new size and zeros in it.
         """
-        if self.is_directory or self.is_link:
+        synced = self.stable is not None and self.stable.data == self.data
+        if not self.is_file or synced:  # no bytes are under way: what was done to its metadata is there, or is not
             if self.stable is not None and chance < 0.5:
                 self._restore(self.stable)
             return
         size = len(self.data)
-        if chance < 0.2 and self.stable is not None:
+        if self.stable is not None and 0 < len(self.stable.data) <= size:
+            # Written over in place, or longer than before: blocks that the file had are the old or the new ones.
+            if chance < 0.4:
+                self._restore(self.stable)
+            elif chance < 0.6:
+                kept = int(cut * size)
+                self.data = self.data[:kept] + bytearray(self.stable.data[kept:])
+        elif chance < 0.2 and self.stable is not None:
             self._restore(self.stable)
         elif chance < (0.35 if zeros else 0.6):
             self.data = bytearray()

@@ -18,6 +18,7 @@ from lakelink.ports.kernel import RENAME_EXCHANGE, RENAME_NOREPLACE, DirectoryEn
 from lakelink.testing.sim.descriptors import Descriptors, Open
 from lakelink.testing.sim.disk import Disk
 from lakelink.testing.sim.inode import Inode, fail
+from lakelink.testing.sim.names import require_absent, require_replaceable, text_of
 
 Between: TypeAlias = Callable[[str, str], None]
 """(call, what it is about): called before each effect. May act, raise OSError, or raise Crash."""
@@ -40,7 +41,7 @@ class SimKernel:
 
     # Opening and looking
     def open(self, path: Name, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-        self._between("open", _text(path))
+        self._between("open", text_of(path))
         if flags & os.O_TMPFILE == os.O_TMPFILE:
             parent = self._reach(path, dir_fd, follow=True)
             parent.require_directory()
@@ -100,7 +101,7 @@ class SimKernel:
         return nullcontext(_Entry(self, directory, name) for name in names)
 
     def stat(self, path: Name, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> os.stat_result:
-        self._between("stat", _text(path))
+        self._between("stat", text_of(path))
         aside = dir_fd is not None and self.files.inode(dir_fd).own
         return self._seen(self._reach(path, dir_fd, follow=follow_symlinks), aside=aside)
 
@@ -114,7 +115,7 @@ class SimKernel:
         return self._seen(self.files.inode(fd))
 
     def readlink(self, path: Name, *, dir_fd: int | None = None) -> bytes:
-        self._between("readlink", _text(path))
+        self._between("readlink", text_of(path))
         inode = self._reach(path, dir_fd, follow=False)
         if not inode.is_link:
             fail(errno.EINVAL, path)
@@ -122,15 +123,15 @@ class SimKernel:
 
     # Names
     def mkdir(self, path: Name, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
-        self._between("mkdir", _text(path))
+        self._between("mkdir", text_of(path))
         parent, name = self._parent(path, dir_fd)
-        _absent(parent, name)
+        require_absent(parent, name)
         inode = self.disk.make(stat.S_IFDIR | (mode & ~_UMASK), device=parent.dev)
         inode.own = parent.own or name == OWN
         self.disk.change([(parent, name, inode)])
 
     def rmdir(self, path: Name, *, dir_fd: int | None = None) -> None:
-        self._between("rmdir", _text(path))
+        self._between("rmdir", text_of(path))
         parent, name = self._parent(path, dir_fd)
         inode = self.disk.lookup(parent, name)
         inode.require_directory()
@@ -139,31 +140,31 @@ class SimKernel:
         self.disk.change([(parent, name, None)])
 
     def unlink(self, path: Name, *, dir_fd: int | None = None) -> None:
-        self._between("unlink", _text(path))
+        self._between("unlink", text_of(path))
         parent, name = self._parent(path, dir_fd)
         if self.disk.lookup(parent, name).is_directory:
             fail(errno.EISDIR, path)
         self.disk.change([(parent, name, None)])
 
     def symlink(self, target: bytes, path: Name, *, dir_fd: int) -> None:
-        self._between("symlink", _text(path))
+        self._between("symlink", text_of(path))
         parent, name = self._parent(path, dir_fd)
-        _absent(parent, name)
+        require_absent(parent, name)
         inode = self.disk.make(stat.S_IFLNK | 0o777, device=parent.dev)
         inode.data = bytearray(target)
         self.disk.change([(parent, name, inode)])
 
     def link(self, old: Name, new: Name, *, old_dir_fd: int, new_dir_fd: int) -> None:
-        self._between("link", f"{_text(old)} -> {_text(new)}")
+        self._between("link", f"{text_of(old)} -> {text_of(new)}")
         self._link(self.disk.lookup(self.files.inode(old_dir_fd), os.fsencode(old)), new, new_dir_fd)
 
     def link_fd(self, fd: int, new: Name, *, dir_fd: int) -> None:
-        self._between("link_fd", _text(new))
+        self._between("link_fd", text_of(new))
         self._link(self.files.inode(fd), new, dir_fd)
 
     def _link(self, inode: Inode, new: Name, dir_fd: int) -> None:
         parent, name = self._parent(new, dir_fd)
-        _absent(parent, name)
+        require_absent(parent, name)
         if inode.is_directory:
             fail(errno.EPERM, new)
         if inode.dev != parent.dev:
@@ -171,7 +172,7 @@ class SimKernel:
         self.disk.change([(parent, name, inode)])
 
     def rename(self, old: Name, new: Name, *, old_dir_fd: int, new_dir_fd: int, flags: int = 0) -> None:
-        self._between("rename", f"{_text(old)} -> {_text(new)} {flags or ''}")
+        self._between("rename", f"{text_of(old)} -> {text_of(new)} {flags or ''}")
         source, old_name = self._parent(old, old_dir_fd)
         target, new_name = self._parent(new, new_dir_fd)
         inode = self.disk.lookup(source, old_name)
@@ -190,7 +191,7 @@ class SimKernel:
                 fail(errno.EEXIST, new)
             if there is inode:
                 return
-            _replaceable(inode, there, new)
+            require_replaceable(inode, there, new)
         self.disk.change([(target, new_name, inode), (source, old_name, None)])
 
     # Metadata
@@ -199,7 +200,7 @@ class SimKernel:
         self._chmod(self.files.inode(fd), mode)
 
     def chmod(self, path: Name, mode: int) -> None:
-        self._between("chmod", f"{_text(path)} {mode:o}")
+        self._between("chmod", f"{text_of(path)} {mode:o}")
         self._chmod(self._reach(path, None, follow=True), mode)
 
     def _chmod(self, inode: Inode, mode: int) -> None:
@@ -211,7 +212,7 @@ class SimKernel:
         self._chown(self.files.inode(fd), uid, gid)
 
     def chown(self, path: Name, uid: int, gid: int, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> None:
-        self._between("chown", f"{_text(path)} {uid}:{gid}")
+        self._between("chown", f"{text_of(path)} {uid}:{gid}")
         self._chown(self._reach(path, dir_fd, follow=follow_symlinks), uid, gid)
 
     def _chown(self, inode: Inode, uid: int, gid: int) -> None:
@@ -223,7 +224,7 @@ class SimKernel:
     def utime(
         self, path: Name | int, *, ns: tuple[int, int], dir_fd: int | None = None, follow_symlinks: bool = True
     ) -> None:
-        self._between("utime", _text(path))
+        self._between("utime", text_of(path))
         inode = self.files.inode(path) if isinstance(path, int) else self._reach(path, dir_fd, follow=follow_symlinks)
         inode.atime_ns, inode.mtime_ns = ns
         self._changed(inode)
@@ -328,7 +329,7 @@ class SimKernel:
 
     # Finding things
     def _reach(self, path: Name, dir_fd: int | None, *, follow: bool) -> Inode:
-        text = _text(path)
+        text = text_of(path)
         if text.startswith(_PROC):
             return self.files.inode(int(text[len(_PROC) :]))
         here = self.disk.top if dir_fd is None or text.startswith("/") else self.files.inode(dir_fd)
@@ -391,22 +392,3 @@ class _Entry:
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
         return self._kernel.stat_entry(self._directory, self._name, follow=follow_symlinks)
-
-
-def _text(path: Name | int) -> str:
-    return str(path) if isinstance(path, int) else os.fsdecode(path)
-
-
-def _absent(parent: Inode, name: bytes) -> None:
-    if name in parent.entries or name in {b".", b".."}:
-        fail(errno.EEXIST, name)
-
-
-def _replaceable(inode: Inode, there: Inode, new: Name) -> None:
-    if there.is_directory:
-        if not inode.is_directory:
-            fail(errno.EISDIR, new)
-        if there.entries:
-            fail(errno.ENOTEMPTY, new)
-    elif inode.is_directory:
-        fail(errno.ENOTDIR, new)

@@ -8,6 +8,7 @@ every process.
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import heapq
 import random
@@ -16,6 +17,8 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from contextvars import ContextVar
 from typing import Any, TypeVar
+
+from lakelink.testing.sim.supervise import fulfil
 
 T = TypeVar("T")
 OWNER: ContextVar[list[asyncio.Task[Any]] | None] = ContextVar("OWNER", default=None)
@@ -96,20 +99,7 @@ class SimLoop(asyncio.BaseEventLoop):
     def run_in_executor(self, executor: Executor | None, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]  # noqa: ARG002
         """The job as one step of this loop."""
         future = self.create_future()
-
-        def job() -> None:
-            if future.cancelled():
-                return
-            try:
-                result = func(*args)
-            except BaseException as error:  # noqa: BLE001  # a crash of the simulated machine too: whoever awaits the job is told
-                if not future.done():
-                    future.set_exception(error)
-            else:
-                if not future.done():
-                    future.set_result(result)
-
-        self.call_soon(job)
+        self.call_soon(fulfil, future, functools.partial(func, *args))
         return future
 
     def create_future(self) -> asyncio.Future[Any]:

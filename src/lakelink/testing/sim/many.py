@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator
 
 from lakelink.testing.sim.shrink import Play
+from lakelink.testing.sim.supervise import attempted
 from lakelink.testing.sim.world import Told, Verdict
 
 _CHUNK = 20
@@ -13,10 +14,10 @@ _CHUNK = 20
 
 def judged(play: Play, told: Told) -> Verdict:
     """The verdict; an error that comes out of a story is a fault of it."""
-    try:
-        return play(told)
-    except Exception as error:  # noqa: BLE001  # whatever it is, the other seeds go on
-        return Verdict(seed=told.seed, faults=(f"{type(error).__name__}: {error}",), digest="", happenings=())
+    outcome = attempted(lambda: play(told))
+    if isinstance(outcome, Verdict):
+        return outcome
+    return Verdict(seed=told.seed, faults=(f"{type(outcome).__name__}: {outcome}",), digest="", happenings=())
 
 
 class _One:

@@ -16,7 +16,8 @@ from lakelink.testing.sim.objects import Mutation
 class Traces:
     """What one machine did to the lake last, as long as nobody else came after it, compared with what its journal remembers.
 
-    Conflict copies are left out: they are made anew under the same name, which depends on nothing but their content.
+    Conflict copies are left out, since they are made anew under the same name, which depends on nothing but their content; and so are markers of
+    directories, which hold no bytes.
     """
 
     def __init__(self, prefix: str, writer: str) -> None:
@@ -28,7 +29,9 @@ class Traces:
         """Somebody changed something."""
         if not mutation.key.startswith(self._prefix):
             return
-        path = mutation.key[len(self._prefix) :].removesuffix("/")
+        path = mutation.key[len(self._prefix) :]
+        if path.endswith("/"):
+            return
         if mutation.writer.startswith(self._writer) and path and not is_own(path) and CONFLICT not in path:
             self._done[mutation.key] = mutation
         else:
@@ -48,13 +51,13 @@ class Traces:
                     loaded(path): (kind, etag) for path, kind, etag in db.execute("SELECT path, kind, l_etag FROM base")
                 }
                 traced = {loaded(path) for (path,) in db.execute("SELECT path FROM intent")}
-                traced |= {loaded(path) for (path,) in db.execute("SELECT copy FROM conflict")}
+                traced |= {loaded(path) for (path,) in db.execute("SELECT path FROM problem")}
                 details = " ".join(str(detail) for (detail,) in db.execute("SELECT detail FROM intent"))
             except sqlite3.Error:  # made a moment ago, and no table yet
                 return []
         found = []
         for key, done in self._done.items():
-            path = key[len(self._prefix) :].removesuffix("/")
+            path = key[len(self._prefix) :]
             if path not in traced and path not in details and not _agrees(base.get(path), done):
                 found.append(
                     f"{done.writer}: {done.operation} {key!r} at {done.time_s:.3f} has left no trace in the journal"
@@ -63,11 +66,8 @@ class Traces:
 
 
 def _agrees(base: tuple[int, str] | None, done: Mutation) -> bool:
-    """Whether the base (None: there is none) may be what was done. An object and a marker of one path are not the same key."""
+    """Whether the base (None: there is none) may be what was done."""
     after = done.after.etag if done.after else ""
-    if base is None:
-        return not after
-    if (base[0] == Kind.DIR) != done.key.endswith("/"):
-        # A marker holds no bytes, and may outlive its directory for a moment.
-        return not after or done.key.endswith("/")
-    return base[1] == after
+    if base is not None and base[0] == Kind.DIR:
+        return True  # the path has become a directory meanwhile: what is agreed on is about another key
+    return (base[1] if base else "") == after
