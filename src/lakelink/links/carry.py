@@ -18,7 +18,7 @@ from lakelink.model.entry import Entry, Kind
 from lakelink.model.link import Agreed, Event
 from lakelink.model.path import split
 from lakelink.model.plan import CONFLICTS, Verb
-from lakelink.state.journal import Intent, Result
+from lakelink.state.findings import Intent, Result
 
 BATCH = 256
 GROUP_FILES = 16

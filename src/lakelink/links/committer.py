@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from lakelink.links.dirty import Dirty, Mark
 from lakelink.locations.base import Location
 from lakelink.ports.clock import Clock
-from lakelink.state.journal import Journal, Result
+from lakelink.state.findings import Result
+from lakelink.state.journal import Journal
 
 GATHER_S = 0.1
 """While more is under way, so long is waited for others to share the flush."""

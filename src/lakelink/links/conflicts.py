@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from lakelink.core.conflict_name import is_conflict_copy
 from lakelink.links.trash import Trashed
 from lakelink.model.path import display, split
-from lakelink.state.journal import Clash
+from lakelink.state.findings import Clash
 
 _SLACK_NS = 60 * 1_000_000_000
 

@@ -12,7 +12,7 @@ from lakelink.links.codes import direction_of, direction_of_name
 from lakelink.links.report import Report
 from lakelink.model.linktask import LinkTask, TaskState
 from lakelink.ports.clock import Clock
-from lakelink.state.journal import Trouble
+from lakelink.state.findings import Trouble
 
 MOST_FAILURES = 100_000
 """So many failed paths are remembered, to be struck out where a later attempt succeeds; those beyond stand as they came."""

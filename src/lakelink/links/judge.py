@@ -21,7 +21,7 @@ from lakelink.model.entry import Entry, Kind
 from lakelink.model.link import Agreed, Event
 from lakelink.model.path import display
 from lakelink.model.plan import Decision, Verb
-from lakelink.state.journal import Held, Result, Trouble
+from lakelink.state.findings import Held, Result, Trouble
 
 QUICK_ATTEMPTS = 5
 BLOCKED_ATTEMPTS = 3

@@ -18,7 +18,8 @@ from lakelink.model.link import ConflictRule
 from lakelink.model.path import display
 from lakelink.model.plan import Verb
 from lakelink.ports.clock import Clock
-from lakelink.state.journal import Clash, Journal
+from lakelink.state.findings import Clash
+from lakelink.state.journal import Journal
 
 ALGORITHM: Final = "xxh3"
 _LONGEST_DIGEST: Final = 32

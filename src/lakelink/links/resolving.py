@@ -16,7 +16,7 @@ from lakelink.model.entry import Entry, Expect, Kind
 from lakelink.model.link import Agreed, Event
 from lakelink.model.path import display
 from lakelink.model.plan import Verb
-from lakelink.state.journal import Clash, Result
+from lakelink.state.findings import Clash, Result
 
 Keep = Literal["files", "lake", "both"]
 _STANDING = {"files": Verb.TAKE_FILES, "lake": Verb.TAKE_LAKE, "both": Verb.KEEP_BOTH}

@@ -11,7 +11,8 @@ from lakelink.links.dirty import FILES, LAKE, Dirty
 from lakelink.locations.base import Batch, Excludes, Location
 from lakelink.model.entry import Kind
 from lakelink.ports.clock import Clock
-from lakelink.state.journal import Journal, Result, Trouble
+from lakelink.state.findings import Result, Trouble
+from lakelink.state.journal import Journal
 from lakelink.state.sightings import NEVER_NS, Sightings
 
 
@@ -112,6 +113,8 @@ class Surveyor:
         if one.side == LAKE:
             old = [t.problem.path for t in self._journal.problems() if t.again_ns == NEVER_NS]
             results.extend(Result(path) for path in old if path not in found)
+        # A path that is being carried tells of itself: its intent stays until its own result.
+        results = [result for result in results if result.path not in self._dirty]
         if results:
             self._journal.settle(results, self._clock.time_ns())
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from lakelink.errors import StorageError
 from lakelink.model.change import Problem
 from lakelink.model.link import Agreed, Event
 from lakelink.state.database import connect
+from lakelink.state.findings import Clash, Held, Intent, Result, Trouble
 from lakelink.state.journal_rows import BASE_COLUMNS, agreed_of, base_row, bounds_below, loaded, stored
 
 Connect = Callable[[Path, str], sqlite3.Connection]
@@ -28,63 +28,6 @@ _BASE_MARKS = ",".join("?" * 18)
 def connect_durable(path: Path, schema: str) -> sqlite3.Connection:
     """A database whose commits are on stable storage when they return."""
     return connect(path, schema, synchronous="FULL")
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """What is about to be done at a path. `detail` is what is needed to settle it after a crash."""
-
-    path: str
-    verb: str
-    detail: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A change that the policy does not carry."""
-
-    path: str
-    side: str
-    event: Event
-    since_ns: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """A path that could not be carried, and when it is tried again."""
-
-    problem: Problem
-    attempts: int
-    again_ns: int
-    since_ns: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Clash:
-    """A conflict as it is listed. `copy` is the path of a conflict copy, "" where the other version is in the trash or both stand."""
-
-    path: str
-    reason: str
-    files: str
-    lake: str
-    copy: str
-    rule: str
-    id: int = 0
-    since_ns: int = 0
-    resolved_ns: int = 0
-    resolution: str = ""
-
-
-@dataclass(slots=True)
-class Result:
-    """What a path came to. Its intent, its note in `dirty`, what was held of it and its trouble go, unless given anew here."""
-
-    path: str
-    keep_base: bool = True
-    base: Agreed | None = None  # with keep_base False: the new base, None = there is none any more
-    held: Held | None = None
-    trouble: Trouble | None = None
-    clash: Clash | None = None
 
 
 class Journal:

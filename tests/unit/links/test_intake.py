@@ -11,7 +11,8 @@ from lakelink.links.wants import Wants
 from lakelink.model.entry import Entry, Kind, Posix, Version
 from lakelink.model.link import Agreed
 from lakelink.ports.clock import SystemClock
-from lakelink.state.journal import Journal, Result
+from lakelink.state.findings import Result
+from lakelink.state.journal import Journal
 from lakelink.watch.feed import Hint
 
 THEN = Entry(kind=Kind.FILE, size_bytes=1, posix=Posix(0o644, 0, 0, 1, 1), version=Version(1, 1, ino=1))

@@ -7,7 +7,8 @@ import pytest
 from lakelink.errors import StorageError
 from lakelink.model.entry import Entry, Kind, Posix, Row, Version
 from lakelink.model.link import Agreed
-from lakelink.state.journal import Intent, Journal, Result
+from lakelink.state.findings import Intent, Result
+from lakelink.state.journal import Journal
 from lakelink.state.sightings import Sightings
 
 FILES = Entry(kind=Kind.FILE, size_bytes=1, posix=Posix(0o644, 0, 0, 1, 1), version=Version(1, 1, ino=1))

@@ -35,7 +35,8 @@ from lakelink.model.linkspec import Direction
 from lakelink.model.linktask import LinkTask, TaskState
 from lakelink.model.plan import Verb
 from lakelink.state.event_log import KEPT, EventLog, Logged
-from lakelink.state.journal import Journal, Result, Trouble
+from lakelink.state.findings import Result, Trouble
+from lakelink.state.journal import Journal
 from lakelink.state.task_table import KEPT as KEPT_TASKS
 from lakelink.state.task_table import TaskTable
 from lakelink.testing.clocks import JumpingClock

@@ -13,7 +13,8 @@ from lakelink.model.change import Problem
 from lakelink.model.entry import Entry, Kind, Posix, Row, Version
 from lakelink.model.link import Agreed, Event
 from lakelink.state.database import connect
-from lakelink.state.journal import Clash, Held, Intent, Journal, Result, Trouble
+from lakelink.state.findings import Clash, Held, Intent, Result, Trouble
+from lakelink.state.journal import Journal
 from lakelink.state.sightings import Sightings
 
 NOW = 2_000_000_000_000_000_000
