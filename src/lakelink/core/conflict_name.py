@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
+
+import xxhash
 
 from lakelink.model.path import MAX_COMPONENT_BYTES, join, split
 
 DIGEST_DIGITS: Final = 8
+_NAMES: Final = 8
 _MAX_HOST = 32
 _MARK: Final = ".lakelink-conflict-"
 _COPY: Final = re.compile(r"(?P<stem>.+)\.lakelink-conflict-[A-Za-z0-9_-]+-[0-9a-f]{8,32}(?P<ext>\.[^.]*)?", re.DOTALL)
@@ -32,6 +36,12 @@ def conflict_name(path: str, host: str, digest: str, digits: int = DIGEST_DIGITS
         stem, ext, room = name, "", MAX_COMPONENT_BYTES - len(mark)
     stem = stem.encode("utf-8", "surrogateescape")[:room].decode("utf-8", "ignore")
     return join(parent, f"{stem}{mark}{ext}")
+
+
+def conflict_names(path: str, host: str, digest: str) -> Iterator[str]:
+    """The name of the copy, and others to be tried in order where something else has it: a copy that somebody edited."""
+    for number in range(_NAMES):
+        yield conflict_name(path, host, xxhash.xxh3_128_hexdigest(f"{digest} {number}".encode()) if number else digest)
 
 
 def is_conflict_copy(path: str) -> bool:

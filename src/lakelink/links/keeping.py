@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from lakelink.core.conflict_name import DIGEST_DIGITS, conflict_name
+from lakelink.core.conflict_name import conflict_name, conflict_names
 from lakelink.engine.contents import open_content
 from lakelink.engine.digest import digest
 from lakelink.errors import CredentialsRefused, Halt, LakelinkError, PreconditionFailed, RootMissing, Unreachable
@@ -76,24 +76,21 @@ class Keeper:
     async def _copy(self, path: str, entry: Entry, side: Location) -> str | LakelinkError:
         """Put the file's version beside its path, on that side. One that is there already with the same content is as good."""
         hexdigest = (await digest(await open_content(path, self.files, entry), ALGORITHM)).hex()
-        for digits in (DIGEST_DIGITS, _LONGEST_DIGEST):
-            name = conflict_name(path, self.host, hexdigest, digits)
+        for name in conflict_names(path, self.host, hexdigest):
             content = await open_content(path, self.files, entry)
             (answer,) = await side.write([Write(name, entry.kind, content, entry.posix, Expect(None))])
-            if isinstance(answer, Entry):
+            if isinstance(answer, Entry) or await self._holds(side, name, hexdigest, entry.size_bytes):
                 return name
             if not isinstance(answer, PreconditionFailed):
                 return answer
-            (there,) = await side.stat([name])
-            if isinstance(there, LakelinkError):
-                return there
-            if there is not None and there.kind is not Kind.DIR and there.size_bytes == entry.size_bytes:
-                found = await digest(await open_content(name, side, there), ALGORITHM)
-                if found.hex() == hexdigest:
-                    return name
-        return PreconditionFailed(
-            f"another file has the name of the conflict copy of {display(path)}", hint="Rename or remove that file."
-        )
+        return _no_name(path)
+
+    async def _holds(self, side: Location, name: str, hexdigest: str, size_bytes: int) -> bool:
+        """Whether that content is there already, from an earlier attempt."""
+        (there,) = await side.stat([name])
+        if not isinstance(there, Entry) or there.kind is Kind.DIR or there.size_bytes != size_bytes:
+            return False
+        return (await digest(await open_content(name, side, there), ALGORITHM)).hex() == hexdigest
 
     async def _make_way(self, step: Step, rule: ConflictRule) -> Answer:
         """The lake's file becomes a conflict copy there, since a directory has its name; then the directory is exported."""
@@ -101,15 +98,14 @@ class Keeper:
         if lake is None or lake.version is None:
             return PreconditionFailed(f"{step.path} is gone")
         hexdigest = (await digest(await open_content(step.path, self.lake, lake), ALGORITHM)).hex()
-        copy = conflict_name(step.path, self.host, hexdigest, DIGEST_DIGITS)
-        (answer,) = await self.lake.copy([Copy(step.path, lake.version, copy, Expect(None))])
-        if isinstance(answer, PreconditionFailed):
-            (there,) = await self.lake.stat([copy])
-            if isinstance(there, Entry) and there.size_bytes == lake.size_bytes:
-                found = (await digest(await open_content(copy, self.lake, there), ALGORITHM)).hex()
-                answer = there if found == hexdigest else answer
-        if isinstance(answer, LakelinkError):
-            return answer
+        for copy in conflict_names(step.path, self.host, hexdigest):
+            (answer,) = await self.lake.copy([Copy(step.path, lake.version, copy, Expect(None))])
+            if isinstance(answer, Entry) or await self._holds(self.lake, copy, hexdigest, lake.size_bytes):
+                break
+            if not isinstance(answer, PreconditionFailed):
+                return answer
+        else:
+            return _no_name(step.path)
         self.journal.note_clash(clash_of(step, rule, copy), self.clock.time_ns())
         (done,) = await self.effects.run(Verb.EXPORT, [step])
         self.dirty.note(copy, LAKE, self.clock.monotonic())
@@ -134,7 +130,7 @@ class Keeper:
         try:
             (found,) = await self.files.stat([name])
             # Of an earlier attempt. A power failure can have taken its bytes and left its name: then it is in the way.
-            if isinstance(found, Entry) and not await self._holds(name, found, hexdigest):
+            if isinstance(found, Entry) and not await self._holds(self.files, name, hexdigest, lake.size_bytes):
                 (error,) = await self.files.delete([Delete(name, found.kind, Expect(found.version))])
                 if error is not None:
                     return error
@@ -151,17 +147,17 @@ class Keeper:
             if claimed is not None:
                 self.dirty.done(claimed)
 
-    async def _holds(self, name: str, entry: Entry, hexdigest: str) -> bool:
-        """Whether a file or link here has that content."""
-        if entry.kind is Kind.DIR:
-            return False
-        return (await digest(await open_content(name, self.files, entry), ALGORITHM)).hex() == hexdigest
-
     async def _take_lake(self, step: Step, rule: ConflictRule) -> Answer:
         """The lake's version takes the place of the file's, which goes to the trash."""
         self.journal.note_clash(clash_of(step, rule, "", BY_RULE), self.clock.time_ns())
         (answer,) = await self.effects.run(Verb.IMPORT, [step])
         return answer
+
+
+def _no_name(path: str) -> PreconditionFailed:
+    return PreconditionFailed(
+        f"other files have all names that a conflict copy of {display(path)} could get", hint="Rename or remove them."
+    )
 
 
 def clash_of(step: Step, rule: ConflictRule, copy: str = "", resolution: str = "") -> Clash:

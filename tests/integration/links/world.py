@@ -89,9 +89,14 @@ class World:
 
     def _root_guard(self, journal: Journal) -> RootGuard:
         agreed = lambda: journal.agreed  # noqa: E731
-        brake, clock = Brake(self.spec.safety), SystemClock()
         return RootGuard(
-            str(self.root), self.spec, journal, agreed=agreed, brake=brake, clock=clock, identify=lambda _: ""
+            str(self.root),
+            self.spec,
+            journal,
+            agreed=agreed,
+            identify=lambda _: "",
+            brake=Brake(self.spec.safety),
+            clock=SystemClock(),
         )
 
     async def agree(self, link: Link, rounds: int = 5) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakelink.core.conflict_name import conflict_name, is_conflict_copy
+from lakelink.core.conflict_name import conflict_name, conflict_names, is_conflict_copy
 from lakelink.model.path import file_problem, split
 
 DIGEST = "0123456789abcdef0123456789abcdef"
@@ -63,3 +63,11 @@ def test_a_name_with_no_room_left_is_cut():
         copy = conflict_name(path, "here", DIGEST)
         assert file_problem(copy) is None
         assert is_conflict_copy(copy)
+
+
+def test_where_the_name_is_taken_there_are_others_the_same_each_time():
+    names = list(conflict_names("a", "h", DIGEST))
+    assert names == list(conflict_names("a", "h", DIGEST))
+    assert names[0] == conflict_name("a", "h", DIGEST)
+    assert len(set(names)) == len(names) == 8
+    assert all(is_conflict_copy(name) for name in names)
