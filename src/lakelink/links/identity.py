@@ -59,11 +59,13 @@ class Guard(Protocol):
 
 
 class Memory(Protocol):
-    """A few facts that outlive the process: the journal's meta."""
+    """A few facts that outlive the process: the journal's meta, and the paths of its base."""
 
     def meta(self, key: str, default: str = "") -> str: ...
 
     def set_meta(self, key: str, value: str) -> None: ...
+
+    def below(self, path: str, limit: int = -1) -> list[str]: ...
 
 
 class RootGuard:
@@ -190,6 +192,7 @@ class RootGuard:
 
     def _check_mounts(self, known: frozenset[str], missing: list[str]) -> None:
         """What was mounted below the root still is, or the operator says that what is missing there was meant to go."""
+        missing = [path for path in missing if self._memory.below(path, 1)]
         agreed = self._agreed()
         if missing and agreed:
             try:

@@ -44,7 +44,10 @@ SPEC = LinkSpec(name="logs", ident="0123456789abcdef", files="", lake="s3://lake
 
 
 class Facts(dict):
-    """A journal's meta."""
+    """A journal's meta, and whether there is a path in its base below another one."""
+
+    def below(self, path, _limit=-1):
+        return [] if path == "excluded" else [f"{path}/agreed"]
 
     def meta(self, key, default=""):
         return self.get(key, default)
@@ -410,6 +413,17 @@ def test_a_volume_below_the_root_that_is_not_mounted_halts_until_it_is_or_it_is_
     brake.allow_once()
     check(later)
     check(later)
+    check(guard(root, memory, agreed=100))
+
+
+@needs_root
+def test_a_volume_of_which_nothing_was_ever_carried_is_not_missed(root):
+    memory, volume = Facts(), root / "excluded"
+    volume.mkdir()
+    (root / "beside").write_text("x")
+    with mounted("-t", "tmpfs", "none", volume):
+        (volume / "file").write_text("x")
+        check(guard(root, memory))
     check(guard(root, memory, agreed=100))
 
 
