@@ -61,6 +61,7 @@ class Relay:
         self._random = random.Random(seed)
         self.weather = Weather()
         self.mutations = 0
+        self.changes = 0  # those that could be seen: not the parts of an upload, nor that one is given up
         self.requests = 0
         self.harmed: dict[str, int] = {}
         self.recent: deque[str] = deque(maxlen=4000)
@@ -172,6 +173,7 @@ class Relay:
         method = first.partition(" ")[0]
         if method not in READS:
             self.mutations += 1
+            self.changes += method == "POST" or "uploadId=" not in first
         if harm:
             self.harmed[harm] = self.harmed.get(harm, 0) + 1
         self.recent.append(f"{time.monotonic() - self._began_s:8.3f}  {first.rpartition(' ')[0]} {harm}")

@@ -176,9 +176,6 @@ class Story:
         found += unaccounted(ledger, files, lake, trash_of(world.root))
         if not silent:
             found.append("the link does not come to rest")
-        status = world.status()
-        if status is None or status.imports.pending or status.exports.pending:
-            found.append(f"still pending: {status}")
         uploads = client.list_multipart_uploads(Bucket=world.store.bucket, Prefix=f"{self._prefix}/").get("Uploads", ())
         if uploads:
             ledger.tell("stage", f"{len(uploads)} uploads are left")

@@ -130,7 +130,7 @@ class Keeper:
         try:
             (found,) = await self.files.stat([name])
             # Of an earlier attempt. A power failure can have taken its bytes and left its name: then it is in the way.
-            if isinstance(found, Entry) and not await self._holds(name, found, hexdigest):
+            if isinstance(found, Entry) and not await self._holds(self.files, name, hexdigest, lake.size_bytes):
                 (error,) = await self.files.delete([Delete(name, found.kind, Expect(found.version))])
                 if error is not None:
                     return error
@@ -146,12 +146,6 @@ class Keeper:
         finally:
             if claimed is not None:
                 self.dirty.done(claimed)
-
-    async def _holds(self, name: str, entry: Entry, hexdigest: str) -> bool:
-        """Whether a file or link here has that content."""
-        if entry.kind is Kind.DIR:
-            return False
-        return (await digest(await open_content(name, self.files, entry), ALGORITHM)).hex() == hexdigest
 
     async def _take_lake(self, step: Step, rule: ConflictRule) -> Answer:
         """The lake's version takes the place of the file's, which goes to the trash."""
