@@ -104,6 +104,7 @@ class Dirty:
         fresh.lake, fresh.row = True, None
         fresh.since_s = min(fresh.since_s, mark.since_s)
         fresh.attempts = mark.attempts + 1
+        fresh.number = min(fresh.number, mark.number)  # who waits for the first look waits for this one as well
         fresh.resting = ready_s > 0.0
 
     def later(self, mark: Mark, ready_s: float) -> None:
@@ -112,6 +113,7 @@ class Dirty:
         if fresh is None:  # else something was noted meanwhile, with a time of its own
             fresh = self.note(mark.path, FILES, mark.since_s, ready_s=ready_s)
             fresh.unsettled, fresh.resting = mark.unsettled, True
+            fresh.number = mark.number
         fresh.files, fresh.lake, fresh.row = True, fresh.lake or mark.lake, fresh.row or mark.row
         fresh.since_s, fresh.attempts = min(fresh.since_s, mark.since_s), mark.attempts
 
@@ -185,9 +187,9 @@ class Dirty:
         return self._timed[0][0] if self._timed else inf
 
     def drained(self, number: int) -> bool:
-        """Whether all that was noted up to `number` was handed out and given back."""
-        return not any(mark.number <= number for mark in self._marks.values()) and not any(
-            mark.number <= number for mark in self._busy.values()
+        """Whether all that was noted up to `number` was handed out and given back, second looks included. What waits for a close is not waited for."""
+        return not any(mark.number <= number for mark in self._busy.values()) and not any(
+            mark.number <= number and mark.ready_s != inf for mark in self._marks.values()
         )
 
     async def room(self) -> None:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from lakelink.core.brake import Brake
 from lakelink.errors import LakelinkError
 from lakelink.links.identity import RootGuard
 from lakelink.links.parts import Parts
@@ -88,7 +89,15 @@ class World:
 
     def _root_guard(self, journal: Journal) -> RootGuard:
         agreed = lambda: journal.agreed  # noqa: E731
-        return RootGuard(str(self.root), self.spec, journal, agreed=agreed, identify=lambda _: "")
+        return RootGuard(
+            str(self.root),
+            self.spec,
+            journal,
+            agreed=agreed,
+            identify=lambda _: "",
+            brake=Brake(self.spec.safety),
+            clock=SystemClock(),
+        )
 
     async def agree(self, link: Link, rounds: int = 5) -> None:
         """Survey until nothing is left to do, and both trees are equal."""

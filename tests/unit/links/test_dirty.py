@@ -114,6 +114,21 @@ def test_drained_is_all_up_to_a_number_and_nothing_later():
     assert dirty.drained(number)
 
 
+def test_a_second_look_belongs_to_what_the_first_was_noted_for():
+    dirty = Dirty()
+    dirty.note("a", FILES, 1.0)
+    number = dirty.last_number
+    (mark,) = dirty.take(9, 1.0)
+    dirty.again(mark, 3.0)
+    dirty.done(mark)
+    assert not dirty.drained(number)
+    (again,) = dirty.take(9, 3.0)
+    dirty.done(again)
+    assert dirty.drained(number)
+    dirty.note("open", FILES, 1.0, ready_s=inf)
+    assert dirty.drained(dirty.last_number)
+
+
 def test_a_survey_waits_for_room():
     async def work() -> None:
         dirty = Dirty(most=2)
