@@ -34,7 +34,8 @@ check: $(STAMP)
 	$(BIN)/coverage report --fail-under=100 --skip-covered
 
 simulate: $(STAMP)
-	$(BIN)/python -m lakelink.testing.sim --seeds $(or $(SEEDS),1000)
+	$(BIN)/python -m lakelink.testing.sim --story oneway --seeds $(or $(SEEDS),1000)
+	$(BIN)/python -m lakelink.testing.sim --story links --seeds $(or $(SEEDS),1000)
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -42,8 +42,8 @@ ADVICE = {
     "LL216": "Is the bucket spelled right, in this account, at this endpoint? When it is there again, the link goes on by itself. A bucket made anew is "
     "empty: the brake (LL218) then keeps the local files until you decide.",
     "LL217": "The credentials lack a right on the bucket, or are no longer valid. When they are right again, the link goes on by itself.",
-    "LL218": "Look at what would go: `lakelink status` and `lakelink link show`. If it is right, resume the link with `--allow-deletes`, which lets exactly "
-    "these deletes pass. If not, undo what removed the files on the other side. The share is set with `max_delete`.",
+    "LL218": "Look at what would go: `lakelink link check NAME` lists what is missing on a side. If it is right, resume the link with `--allow-deletes`, "
+    "which lets exactly these deletes pass. If not, undo what removed the files on the other side. The share is set with `max_delete`.",
     "LL300": "The store or the file server did not answer within our patience (retries with growing pauses are behind us). `lakelink "
     "doctor` tells whether it is the name, the network or the server. What was done stays done: run it again.",
     "LL301": "The side answered and refused. For S3 the hint names the permission, such as `s3:PutObject`. Check the policy, and with `lakelink "
@@ -59,14 +59,15 @@ ADVICE = {
     "LL310": "Start the daemon: `lakelink serve`, or its unit. Does it use the same state directory (`LAKELINK_STATE_DIR`), and run as the same user? "
     "`lakelink doctor` says which directory is looked at.",
     "LL400": "Somebody else changed the target between our look and our write. Their version was kept. Run it again; if it comes back, find "
-    "the other writer.",
+    "the other writer. A link looks again by itself; where it lists this as a problem, something of another kind is in the way.",
     "LL401": "The file was written to while it was read, again and again. Nothing torn was stored. Run it when the writer rests, or sync a "
     "snapshot.",
     "LL402": "Bytes arrived that do not match their checksum or length, and were thrown away. Once is the line; again and again is a disk, a proxy "
     "or memory.",
     "LL403": "Make room at the target, or raise the quota. What was stored before stays; run it again.",
     "LL404": "This side cannot do that at all; the sentence says what. Leave the path out with `--exclude`, or accept that it is reported.",
-    "LL405": "The message carries the words of the operating system or the store. For a disk, look at the kernel's log.",
+    "LL405": "The message carries the words of the operating system or the store. For a disk, look at the kernel's log. For the journal of a link, see "
+    "[when links fail](../how-to/when-links-fail.md#the-journal-is-lost-or-damaged).",
     "LL406": "The name cannot exist on the other side: rename it, or leave it out with `--exclude`. Nothing else is affected.",
     "LL407": "Pass `--delete` if the file should take the directory's place, or move the directory away.",
     "LL408": "The user, or all users together, watch as many directories as the kernel allows. Raise the setting that the hint names (`sysctl -w`, and a "

@@ -1,10 +1,14 @@
 """The player of the documentation must notice what is wrong in it."""
 
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from tests.docs.transcript import environment, matches, play
+from tests.docs.warm import warm
 
 
 def write(tmp_path: Path, text: str) -> tuple[Path, Path]:
@@ -83,3 +87,32 @@ def test_what_is_not_executed_needs_a_reason_and_does_not_run(tmp_path):
 )
 def test_dots_stand_for_anything_and_for_nothing_else(expected, actual, same):
     assert matches(expected, actual) is same
+
+
+def test_a_warm_program_does_what_the_program_does(tmp_path):
+    env = environment(tmp_path / "home", {}) | {"LAKELINK_STATE_DIR": "state"}
+    sessions = [
+        "printf 'a line' > a && {} put - there < a && {} cat there && echo && cat there",
+        "{} cat nothing-there 2> errors; echo $?; cat errors",
+        "cd / && {} ls here-is-nothing; echo $?",
+        "seq 100000 | {} put - many -q && {} cat many | head -n 1",
+        "LAKELINK_CONFIG=missing.toml {} link list 2>&1; echo $?",
+        "{} --version",
+    ]
+    with tempfile.TemporaryDirectory(prefix="ll-") as folder, warm(Path(folder)) as quick:
+        said = [
+            [_said(session, program, tmp_path / f"{n}", env) for session in sessions]
+            for n, program in enumerate((f"{sys.executable} -m lakelink", quick))
+        ]
+    assert said[0] == said[1]
+    assert said[0][0].splitlines()[-2:] == ["a line", "a line"]
+
+
+def _said(session: str, program: str, folder: Path, env: dict[str, str]) -> str:
+    folder.mkdir(exist_ok=True)
+    command = session.replace("{}", program)
+    done = subprocess.run(
+        ["/bin/bash", "-c", command], cwd=folder, env=env, capture_output=True, text=True, check=False
+    )
+    assert not done.stderr or "error[" in done.stderr or "stored" in done.stderr, done.stderr
+    return done.stdout.replace(str(folder), "")

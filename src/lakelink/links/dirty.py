@@ -113,7 +113,7 @@ class Dirty:
         if fresh is None:  # else something was noted meanwhile, with a time of its own
             fresh = self.note(mark.path, FILES, mark.since_s, ready_s=ready_s)
             fresh.unsettled, fresh.resting = mark.unsettled, True
-            fresh.number = mark.number
+        fresh.number = min(fresh.number, mark.number)  # who waits until it was carried or refused still does
         fresh.files, fresh.lake, fresh.row = True, fresh.lake or mark.lake, fresh.row or mark.row
         fresh.since_s, fresh.attempts = min(fresh.since_s, mark.since_s), mark.attempts
 

@@ -26,6 +26,7 @@ class Intake:
     dirty: Callable[[], Dirty]
     filters: Filter
     quiet_s: float
+    taking: int = 0  # deliveries that are being looked through: what is in them is not noted yet
 
     async def pump(self, one: SidedFeed) -> None:
         """Take the hints of one feed until it ends, which is always an error.
@@ -33,17 +34,23 @@ class Intake:
         Raises:
             RootMissing, LakelinkError: as `Feed.deliveries`.
         """
-        journal, clock = self.parts.journal, self.parts.clock
         async for delivery in one.feed.deliveries():
-            lasting = [(h.path, one.side, h.subtree) for h in delivery.hints if h.subtree or one.side == LAKE]
-            if lasting:
-                journal.note_dirty(lasting, clock.time_ns())
-            echoes = await self._echoes(one, delivery.hints)
-            for hint in delivery.hints:
-                if hint.path not in echoes:
-                    self._take(one, hint)
+            self.taking += 1
+            try:
+                await self._note(one, delivery.hints)
+            finally:
+                self.taking -= 1
             with suppress(LakelinkError):  # it is delivered again, which does no harm
                 await delivery.taken()
+
+    async def _note(self, one: SidedFeed, hints: Sequence[Hint]) -> None:
+        lasting = [(h.path, one.side, h.subtree) for h in hints if h.subtree or one.side == LAKE]
+        if lasting:
+            self.parts.journal.note_dirty(lasting, self.parts.clock.time_ns())
+        echoes = await self._echoes(one, hints)
+        for hint in hints:
+            if hint.path not in echoes:
+                self._take(one, hint)
 
     async def _echoes(self, one: SidedFeed, hints: Sequence[Hint]) -> set[str]:
         """Of the files that are open as far as events tell, those that are as agreed: a name that was linked by us is never closed."""

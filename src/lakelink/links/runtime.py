@@ -108,7 +108,7 @@ class Link:
         """Wait until nothing is pending on either side; False when the time is up first."""
         clock = self.parts.clock
         deadline = clock.monotonic() + timeout_s
-        while self._halt is not None or not self._session.is_idle:
+        while self._halt is not None or self._intake.taking or not self._session.is_idle:
             if clock.monotonic() >= deadline:
                 return False
             await clock.sleep(POLL_S)

@@ -52,3 +52,17 @@ def test_a_path_that_is_put_off_keeps_what_is_known_of_it():
     dirty.done(again)
     (now,) = dirty.take(9, 6.0)
     assert (now.lake, now.unsettled, now.since_s) == (True, False, 1.0)
+
+
+def test_what_was_put_off_is_not_done_with():
+    dirty = Dirty()
+    dirty.note("a", FILES, 1.0)
+    number = dirty.last_number
+    (mark,) = dirty.take(9, 1.0)
+    dirty.later(mark, 5.0)
+    dirty.done(mark)
+    assert not dirty.drained(number)
+    (mark,) = dirty.take(9, 5.0)
+    dirty.note("a", FILES, 6.0)  # of its own, and after that number
+    dirty.done(mark)
+    assert dirty.drained(number)
