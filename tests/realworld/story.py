@@ -14,11 +14,12 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lakelink.model.linkspec import LinkState
-from tests.realworld.here import SlowWriter, Writer
+from tests.realworld.here import Writer
 from tests.realworld.ledger import Ledger
 from tests.realworld.misfortunes import HOW_OFTEN, Misfortunes
 from tests.realworld.oracle import differences, files_view, lake_view, trash_of, unaccounted
 from tests.realworld.relay import Relay, Weather, relay_to
+from tests.realworld.slow import SlowWriter
 from tests.realworld.store import MortalStore
 from tests.realworld.there import Stranger
 from tests.realworld.world import LINK, Failed, World, wait_for
@@ -94,7 +95,7 @@ class Story:
             calm_s = time.monotonic()
             self._end()
         except Failed as error:
-            raise Failed(f"seed {self.told.seed}: {error}\n{self._report()}") from error
+            raise Failed(f"seed {self.told.seed}: {error}\n{self._report(str(error))}") from error
         finally:
             self.world.close()
             self.world.relay.weather = Weather()
@@ -188,7 +189,7 @@ class Story:
         pending = status is None or status.imports.pending or status.exports.pending
         return self.world.state() is LinkState.AVAILABLE and not pending
 
-    def _report(self) -> str:
+    def _report(self, why: str) -> str:
         world = self.world
         kept = world.folder / "report.txt"
         view = "\n".join(f"{path!r} {thing}" for path, thing in sorted(files_view(world.root).items()))
@@ -200,7 +201,7 @@ class Story:
         there = "\n".join(f"{path!r} {thing}" for path, thing in sorted(lake.items()))
         log = world.log.read_text(encoding="utf-8", errors="replace") if world.log.exists() else ""
         parts = {
-            "story": self.ledger.story, "requests": "\n".join(world.relay.recent), "daemon": log, "here": view, "there": there,
+            "why": why, "story": self.ledger.story, "requests": "\n".join(world.relay.recent), "daemon": log, "here": view, "there": there,
             "status": repr(world.status()), "trash": "\n".join(repr(data[:24]) for data in trash_of(world.root)),
         }  # fmt: skip
         text = "\n\n".join(f"== {name} ==\n{part}" for name, part in parts.items())
