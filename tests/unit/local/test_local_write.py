@@ -1,5 +1,6 @@
 """Writes: what is there afterwards, and what is not."""
 
+import asyncio
 import os
 import stat
 from pathlib import Path
@@ -324,3 +325,31 @@ def test_a_write_can_be_repeated_after_it_was_refused(scene):
     assert isinstance(scene.write("file", b"same"), PreconditionFailed)
     assert isinstance(scene.write("file", b"same", expect=first.version), Entry)
     assert isinstance(first.version, Version)
+
+
+class Barred(LinuxKernel):
+    """As an ordinary user has it, also where root runs the tests: no name is removed from a directory that its owner may not write."""
+
+    def rmdir(self, name, *, dir_fd=None):
+        if not os.fstat(dir_fd).st_mode & 0o200:
+            raise PermissionError(13, "Permission denied")
+        os.rmdir(name, dir_fd=dir_fd)
+
+
+def test_a_root_that_ends_read_only_keeps_nothing_of_ours_and_its_mode_and_time(tmp_path):
+    scene = Scene(tmp_path, kernel=Barred())
+
+    async def main():
+        link = Write("link", Kind.SYMLINK, BytesContent(b"x"), POSIX, Expect(None))
+        assert isinstance((await scene.location.write([link]))[0], Entry)
+        tmp_path.chmod(0o555)
+        os.utime(tmp_path, ns=(7, 7))
+        await scene.location.aclose()
+
+    try:
+        asyncio.run(main())
+        st = tmp_path.stat()
+        assert [path.name for path in tmp_path.iterdir()] == ["link"]
+        assert (stat.S_IMODE(st.st_mode), st.st_mtime_ns) == (0o555, 7)
+    finally:
+        tmp_path.chmod(0o755)

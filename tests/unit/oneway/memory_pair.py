@@ -31,7 +31,7 @@ def posix(mtime: int = 1, mode: int = 0o644) -> Posix:
 
 def store(**files: bytes) -> MemoryStore:
     made = MemoryStore()
-    made.put("", kind=Kind.DIR, posix=posix())
+    made.put("", kind=Kind.DIR, posix=posix(mode=0o755))
     for path, data in files.items():
         made.put(path, data, posix=posix())
     return made

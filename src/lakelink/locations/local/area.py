@@ -238,10 +238,22 @@ class Area:
             with contextlib.suppress(OSError):
                 self._kernel.rmdir("trash", dir_fd=self.own_fd)
             with contextlib.suppress(OSError):
-                self._kernel.rmdir(OWN_DIRECTORY, dir_fd=self._top_fd)
+                self._remove_own(before)
                 self._restore_times(before)
         self._kernel.close(self.tmp_fd)
         self._kernel.close(self.own_fd)
+
+    def _remove_own(self, before: os.stat_result) -> None:
+        try:
+            self._kernel.rmdir(OWN_DIRECTORY, dir_fd=self._top_fd)
+        except PermissionError:
+            # The run has given the top a mode that keeps even its owner from changing what is in it: for this one call it does not.
+            mode = stat.S_IMODE(before.st_mode)
+            self._kernel.fchmod(self._top_fd, mode | 0o300)
+            try:
+                self._kernel.rmdir(OWN_DIRECTORY, dir_fd=self._top_fd)
+            finally:
+                self._kernel.fchmod(self._top_fd, mode)
 
     def _restore_times(self, before: os.stat_result) -> None:
         with contextlib.suppress(OSError):  # not our directory, or a read-only one: then its time tells of us
