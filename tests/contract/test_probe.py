@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from places import s3_place
 
+from lakelink.locations.s3.probe import Support, probe
 from lakelink.ports.wire import WireResponse
 from lakelink.testing.hand import Hand
-from lakelink.testing.probe import Support, probe
 
 
 def probed(server, *, rounds, racers=16, wrap=lambda wire: wire):

@@ -72,7 +72,6 @@ class AddLink(Call[LinkDetail], frozen=True, kw_only=True):
 
     name = "link-add"
     spec: LinkSpec
-    accept_unconditional_writes: bool = False
 
 
 class ListLinks(Call[list[LinkSpec]], frozen=True, kw_only=True):

@@ -13,8 +13,8 @@ from lakelink.errors import UsageError
 
 if TYPE_CHECKING:
     from lakelink.locations.base import Location
+    from lakelink.locations.s3.probe import Capabilities
     from lakelink.testing.contract import Outcome
-    from lakelink.testing.probe import Capabilities
 
 SAFE = "Two writers never lose each other's changes here."
 UNSAFE = "Two writers at once can lose each other's changes here: see to it that there is one."
@@ -78,7 +78,7 @@ def _tell_one(outcome: Outcome, output: Output) -> None:
 async def _probe(location: Location, *, quick: bool) -> Capabilities | None:
     """What an S3 store does with conditions when many writers race; None for other locations."""
     from lakelink.locations.s3.location import S3Location
-    from lakelink.testing.probe import QUICK_RACERS, QUICK_ROUNDS, RACERS, ROUNDS, probe
+    from lakelink.locations.s3.probe import QUICK_RACERS, QUICK_ROUNDS, RACERS, ROUNDS, probe
 
     rounds, racers = (QUICK_ROUNDS, QUICK_RACERS) if quick else (ROUNDS, RACERS)
     try:

@@ -80,6 +80,7 @@ def _read_link(document: Document, name: str, table: Any) -> LinkSpec:
         pace=_pace(section),
         safety=_safety(section, table),
         events=section.text("events").value,
+        accept_unconditional=section.flag("accept_unconditional_writes").value,
         declared=True,
     )
     section.finish()

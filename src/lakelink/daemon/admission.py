@@ -8,7 +8,8 @@ import os
 import stat
 
 from lakelink.config.document import Document
-from lakelink.errors import LakelinkError, NotPermitted, Refused, RootMissing, Unreachable, UsageError
+from lakelink.errors import LakelinkError, NotPermitted, RootMissing, Unreachable, UsageError
+from lakelink.links.stores import Stores, check_accepted, unconditional
 from lakelink.locations.base import Delete, Guarantee, Location, Write
 from lakelink.locations.content import BytesContent
 from lakelink.locations.resolve import OpenOptions, local_path, open_location, parse_location
@@ -23,8 +24,8 @@ from lakelink.watch.mounts import file_system
 ANSWER_WITHIN_S = 20.0  # each side; both are less than a call may take
 
 
-async def admit(spec: LinkSpec, document: Document, *, accept_unconditional_writes: bool) -> list[str]:
-    """Look at both sides; nothing is changed but a probe of the store's conditional writes, which removes what it made.
+async def admit(spec: LinkSpec, document: Document, stores: Stores) -> list[str]:
+    """Look at both sides; nothing is changed but a probe of the store's conditional writes, which removes what it made; `stores` remembers it.
 
     Returns what the user should know, a sentence each.
 
@@ -43,13 +44,13 @@ async def admit(spec: LinkSpec, document: Document, *, accept_unconditional_writ
         ) from error
     try:
         async with asyncio.timeout(ANSWER_WITHIN_S):
-            notes += await _look_at_lake(spec, document, accept_unconditional_writes=accept_unconditional_writes)
+            notes += await _look_at_lake(spec, document)
     except TimeoutError as error:
         raise Unreachable(
             f"{spec.lake} did not answer within {format_duration(ANSWER_WITHIN_S)}",
             hint="Check the endpoint and the network: lakelink doctor.",
         ) from error
-    return notes
+    return notes + await _race_store(spec, document, stores)
 
 
 def look_at_directory(spec: LinkSpec, document: Document) -> list[str]:
@@ -78,10 +79,8 @@ def look_at_directory(spec: LinkSpec, document: Document) -> list[str]:
     return [caveat] if caveat else []
 
 
-async def _look_at_lake(spec: LinkSpec, document: Document, *, accept_unconditional_writes: bool) -> list[str]:
-    travels = spec.transport
-    options = OpenOptions(writable=True, storage_class=travels.storage_class or None, sse=travels.sse or None)
-    lake = await open_location(parse_location(spec.lake, document), options)
+async def _look_at_lake(spec: LinkSpec, document: Document) -> list[str]:
+    lake = await _open_lake(spec, document)
     try:
         await _first_page(lake)
         if spec.rule.exports:  # a link that never writes needs no right to
@@ -89,14 +88,30 @@ async def _look_at_lake(spec: LinkSpec, document: Document, *, accept_unconditio
         blind = Guarantee.BLIND in {lake.traits.write, lake.traits.delete}
     finally:
         await lake.aclose()
-    if blind and not accept_unconditional_writes:
-        raise Refused(
-            f"the store of {spec.lake} does not check conditions on writes: a second writer's change could be lost",
-            hint="Use a store that does, or accept it with --accept-unconditional-writes where lakelink is the only writer.",
-        )
+    if blind and not spec.accept_unconditional:
+        raise unconditional(spec)
     if blind:
         return ["The store does not check conditions on writes: see to it that nobody else writes below this prefix."]
     return []
+
+
+async def _race_store(spec: LinkSpec, document: Document, stores: Stores) -> list[str]:
+    """What holds where two writers meet, where that is less than usual; has a deadline of its own."""
+    if not spec.rule.exports:
+        return []
+    lake = await _open_lake(spec, document)
+    try:
+        verdict = await stores.judge(lake)
+    finally:
+        await lake.aclose()
+    check_accepted(spec, verdict)
+    return [verdict.caveat] if verdict is not None and verdict.caveat else []
+
+
+async def _open_lake(spec: LinkSpec, document: Document) -> Location:
+    travels = spec.transport
+    options = OpenOptions(writable=True, storage_class=travels.storage_class or None, sse=travels.sse or None)
+    return await open_location(parse_location(spec.lake, document), options)
 
 
 async def _first_page(lake: Location) -> None:

@@ -29,7 +29,9 @@ from lakelink.daemon.keeper import Keeper
 from lakelink.daemon.server import Asked
 from lakelink.daemon.supervisor import Supervisor, refuse_queued
 from lakelink.errors import InternalError
+from lakelink.links.stores import Stores
 from lakelink.model.linkspec import LinkSpec, LinkStatus
+from lakelink.ports.clock import SystemClock
 
 T = TypeVar("T")
 
@@ -102,8 +104,8 @@ class Handlers:
             await asyncio.sleep(min(max(call.interval_s, SHORTEST_WATCH_S), LONGEST_WATCH_S))
 
     async def _add(self, call: calls.AddLink, _asked: Asked) -> LinkDetail:
-        accept = call.accept_unconditional_writes
-        notes = await admit(call.spec, self._supervisor.document, accept_unconditional_writes=accept)
+        stores = Stores(self._supervisor.state_dir, SystemClock())
+        notes = await admit(call.spec, self._supervisor.document, stores)
         spec = await self._supervisor.add(call.spec)
         return LinkDetail(spec, self._keeper(spec.name).status(), notes)
 

@@ -167,7 +167,7 @@ class Keeper:
         old, self.spec = self.spec, spec
         if self._link is None:
             self._wake.set()
-        elif (old.transport, old.events) != (spec.transport, spec.events):
+        elif _opened_with(old) != _opened_with(spec):
             await self.reopen(within_s)
         else:
             self._link.update(spec)
@@ -237,3 +237,8 @@ class Keeper:
         finally:
             for wait in waits:
                 wait.cancel()
+
+
+def _opened_with(spec: LinkSpec) -> tuple[object, ...]:
+    """What makes a link be opened again when it changes."""
+    return spec.transport, spec.events, spec.accept_unconditional, bool(spec.rule.exports)

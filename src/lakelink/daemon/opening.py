@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import socket
@@ -23,10 +24,12 @@ from lakelink.links.identity import RootGuard
 from lakelink.links.parts import Parts, SidedFeed
 from lakelink.links.retention import tend
 from lakelink.links.runtime import Link
+from lakelink.links.stores import Stores, Verdict, check_accepted
 from lakelink.links.tasks import Tasks
 from lakelink.locations.local.location import LocalLocation
 from lakelink.locations.local.options import LocalOptions
 from lakelink.locations.resolve import OpenOptions, local_path, open_location, parse_location
+from lakelink.locations.s3.location import S3Location
 from lakelink.model.linkspec import LinkSpec, LinkStatus
 from lakelink.model.path import display
 from lakelink.model.units import format_duration
@@ -55,15 +58,21 @@ class OpenedLink:
         self._brake = brake
         self._why = tuple(why)
         self._parts = parts
+        self._verdict: Verdict | None = None
+        self._stores: Stores | None = None
         clock, db = link.parts.clock, link.journal.db
         self._events = Events(EventLog(db), clock, self._emit)
         self.tasks = Tasks(link, link.journal, clock, self._events)
         link.told.append(self._events.outcome)
 
+    def take_verdict(self, verdict: Verdict | None, stores: Stores) -> None:
+        """What is known of the store, and who finds out more; None: it is not one that is raced, or the link never writes to it."""
+        self._verdict, self._stores = verdict, stores
+
     async def run(self) -> None:
         """See `OpenLink.run`. Tasks are carried out, the trash is kept within its bounds, and the event log is written meanwhile."""
         trash = tend(self._root, lambda: self._link.spec.safety, self._link.parts.clock, self._trash_trouble)
-        await together(self._link.run(), self.tasks.run(), trash, self._events.run())
+        await together(self._link.run(), self.tasks.run(), trash, self._events.run(), self._sweep())
 
     def note(self, code: str, message: str) -> None:
         """A line in the link's event log."""
@@ -72,7 +81,8 @@ class OpenedLink:
     def status(self) -> LinkStatus:
         """How it stands, from memory."""
         blind = [problem.message for one in self._link.parts.feeds for problem in one.feed.problems()]
-        return dataclasses.replace(self._link.status(), feeds=(*self._why, *blind))
+        status = dataclasses.replace(self._link.status(), feeds=(*self._why, *blind))
+        return dataclasses.replace(status, guarantee=self._verdict.sentence()) if self._verdict else status
 
     async def survey(self, paths: Sequence[str] = ()) -> None:
         await self._link.survey(paths)
@@ -95,6 +105,9 @@ class OpenedLink:
         await self._link.resolve(conflict_id, keep)
 
     async def check(self, *, repair: bool) -> CheckResult:
+        """See `Link.check`. The store is raced anew as well; where that is not possible, what is known goes on to hold."""
+        if self._verdict is not None and self._stores is not None:
+            self._verdict = await self._stores.judge(self._link.parts.lake, anew=True)
         return await self._link.check(repair=repair)
 
     async def aclose(self) -> None:
@@ -106,6 +119,13 @@ class OpenedLink:
         if path:
             fields["path"] = display(path)
         log.emit(level, Event.LINK_EVENT, fields)
+
+    async def _sweep(self) -> None:
+        """What killed writers left staged a day ago goes; what stays now goes at another start."""
+        lake = self._link.parts.lake
+        if isinstance(lake, S3Location) and self._link.spec.rule.exports:
+            with contextlib.suppress(LakelinkError):
+                await lake.sweep()
 
     def _trash_trouble(self, error: LakelinkError) -> None:
         fields: dict[log.Field, log.Value] = {
@@ -121,13 +141,15 @@ class LinkOpener:
         self._state_dir = state_dir
         self._document = document
         self._lake_feeds = lake_feeds
+        self._stores = Stores(state_dir, SystemClock())
 
     async def __call__(self, spec: LinkSpec) -> OpenedLink:
         """Open both sides. They are under watch when this returns, so that the first survey misses nothing.
 
         Raises:
             RootMissing, NotPermitted: the directory is not there, or not for this user. UsageError, ConfigError: a location is wrong.
-            StorageError: the journal cannot be opened.
+            StorageError: the journal cannot be opened. Refused: the store checks no conditions, and that was not accepted.
+            Unreachable: what the store does with conditions was never found out, and cannot be now.
         """
         async with AsyncExitStack() as stack:
             return await self._open(spec, self._document(), stack)
@@ -148,10 +170,15 @@ class LinkOpener:
         stack.push_async_callback(files.aclose)
         lake = await open_location(parse_location(spec.lake, document), _travelling(spec))
         stack.push_async_callback(lake.aclose)
+        # A link that never writes needs no right to.
+        verdict = await self._stores.judge(lake) if spec.rule.exports else None
+        check_accepted(spec, verdict)
         brake, clock, random = Brake(spec.safety), SystemClock(), SystemRandom()
         guard = _guard(root, spec, journal, brake, clock)
         parts = Parts(files, lake, journal, feeds, clock, random, guard, brake, socket.gethostname())
-        return OpenedLink(Link(spec, parts), root, guard, brake, why, stack.pop_all())
+        opened = OpenedLink(Link(spec, parts), root, guard, brake, why, stack.pop_all())
+        opened.take_verdict(verdict, self._stores)
+        return opened
 
     async def _feeds(
         self, spec: LinkSpec, root: str, document: Document, stack: AsyncExitStack
@@ -192,4 +219,5 @@ def _travelling(spec: LinkSpec) -> OpenOptions:
         concurrency=travels.concurrency,
         storage_class=travels.storage_class or None,
         sse=travels.sse or None,
+        staged_completion=True,
     )

@@ -37,6 +37,7 @@ class OpenOptions:
     concurrency: int | None = None
     storage_class: str | None = None
     sse: str | None = None
+    staged_completion: bool = False  # see S3Options
     symlinks: Symlinks = Symlinks.KEEP
     trash: bool = False
     one_file: bool = True  # not writable, and the path is a file: a location that holds just that file
@@ -183,6 +184,7 @@ def _s3_location(spec: LocationSpec, options: OpenOptions) -> Location:
             sse=options.sse or given.get("sse", ""),
             requester_pays=given.get("requester_pays") == "true",
             checksum=Checksum(given.get("checksum", defaults.checksum)),
+            staged_completion=options.staged_completion,
         ),
         traffic=Traffic(bytes_per_s=options.bandwidth_bytes_per_s, concurrency=options.concurrency),
         spec=spec,

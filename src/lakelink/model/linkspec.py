@@ -59,6 +59,7 @@ class LinkSpec:
     pace: Pace = Pace()
     safety: Safety = Safety()
     events: str = ""  # the queue that pushes the lake's events (URL or ARN); "" = none, or the daemon's webhook
+    accept_unconditional: bool = False  # the store may be one that checks no conditions on writes
     declared: bool = False  # it stands in the settings file: commands do not change it
     paused: bool = False
 

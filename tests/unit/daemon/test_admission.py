@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import os
+from pathlib import Path
 
 import pytest
 
@@ -10,16 +11,18 @@ from lakelink.config.document import Document
 from lakelink.daemon import admission
 from lakelink.daemon.admission import admit
 from lakelink.errors import NotPermitted, Refused, RootMissing, Unreachable, UsageError
+from lakelink.links.stores import Stores
 from lakelink.locations.base import Guarantee
 from lakelink.locations.memory import MemoryLocation, MemoryStore
 from lakelink.locations.wrap.delegating import Delegating
 from lakelink.model.link import Rule
+from lakelink.ports.clock import SystemClock
 from lakelink.watch.mounts import FileSystem
 from tests.unit.daemon.fakes import spec
 
 
-def look(link, **options):
-    return asyncio.run(admit(link, Document(), **{"accept_unconditional_writes": False} | options))
+def look(link):
+    return asyncio.run(admit(link, Document(), Stores(Path(link.files).parent / "state", SystemClock())))
 
 
 def test_a_directory_and_a_lake_that_can_be_used_are_admitted_and_nothing_is_left(tmp_path):
@@ -78,7 +81,7 @@ def test_a_store_that_checks_no_conditions_has_to_be_accepted(tmp_path, monkeypa
     with pytest.raises(Refused, match="does not check conditions") as caught:
         look(spec(tmp_path))
     assert "--accept-unconditional-writes" in caught.value.hint
-    (note,) = look(spec(tmp_path), accept_unconditional_writes=True)
+    (note,) = look(spec(tmp_path, accept_unconditional=True))
     assert "nobody else writes" in note
 
 

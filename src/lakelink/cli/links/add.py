@@ -55,23 +55,25 @@ def add(
     from lakelink.links.places import absolute
 
     place = absolute(files, load_document(output.config))  # the daemon runs in a directory of its own
-    spec = options.apply(LinkSpec(name=name, ident="", files=place, lake=lake))
+    asked = LinkSpec(name=name, ident="", files=place, lake=lake, accept_unconditional=accept_unconditional_writes)
+    spec = options.apply(asked)
 
-    def alone(registry: Registry, document: Document, _state_dir: Path) -> LinkDetail:
-        return _add_alone(registry, document, spec, accept_unconditional_writes)
+    def alone(registry: Registry, document: Document, state_dir: Path) -> LinkDetail:
+        return _add_alone(registry, document, spec, state_dir)
 
-    call = AddLink(spec=spec, accept_unconditional_writes=accept_unconditional_writes)
-    return _tell(either(call, alone, output.config), output)
+    return _tell(either(AddLink(spec=spec), alone, output.config), output)
 
 
-def _add_alone(registry: Registry, document: Document, spec: LinkSpec, accept_unconditional_writes: bool) -> LinkDetail:
+def _add_alone(registry: Registry, document: Document, spec: LinkSpec, state_dir: Path) -> LinkDetail:
     import asyncio
 
     from lakelink.api.answers import LinkDetail
     from lakelink.daemon.admission import admit
     from lakelink.daemon.open_link import unopened
+    from lakelink.links.stores import Stores
+    from lakelink.ports.clock import SystemClock
 
-    notes = asyncio.run(admit(spec, document, accept_unconditional_writes=accept_unconditional_writes))
+    notes = asyncio.run(admit(spec, document, Stores(state_dir, SystemClock())))
     spec = registry.add(spec)
     return LinkDetail(spec, unopened(spec, activity=""), [*notes, NOT_RUNNING])
 

@@ -42,6 +42,7 @@ def spec_fields(spec: LinkSpec) -> dict[str, Any]:
         "trash_keep_s": spec.safety.trash_keep_s,
         "trash_max_bytes": spec.safety.trash_max_bytes,
         "events": spec.events,
+        "accept_unconditional_writes": spec.accept_unconditional,
         "declared": spec.declared,
         "paused": spec.paused,
     }
@@ -142,6 +143,8 @@ def spec_lines(spec: LinkSpec) -> Iterator[str]:
     yield f"  trash        kept {format_duration(spec.safety.trash_keep_s)}, at most {exact_bytes(spec.safety.trash_max_bytes)}"
     if spec.events:
         yield f"  events       {spec.events}"
+    if spec.accept_unconditional:
+        yield "  writes       also to a store that checks no conditions"
     if spec.declared:
         yield "  declared     in the settings file; commands do not change it"
 

@@ -69,7 +69,7 @@ async def copy_content(client: S3Client, store: StoreTraits, content: S3Content,
         *attribute_headers(attributes),
         *client.options.placement_headers(),
     ]
-    return await _copy(client, store, origin, key, _Target(write, headers))
+    return await copy_to(client, store, origin, key, Target(write, headers))
 
 
 async def copy_object(client: S3Client, store: StoreTraits, origin_key: str, key: str, copy: Copy) -> Entry:
@@ -83,7 +83,7 @@ async def copy_object(client: S3Client, store: StoreTraits, origin_key: str, key
     origin = Origin(client.bucket, origin_key, copy.origin_version.etag, entry.size_bytes)
     write = Write(copy.path, entry.kind, None, entry.posix, copy.expect)
     headers = [*_kept(found.headers, entry.kind, entry.posix), *client.options.placement_headers()]
-    return await _copy(client, store, origin, key, _Target(write, headers, keeps_tags=True))
+    return await copy_to(client, store, origin, key, Target(write, headers, keeps_tags=True))
 
 
 async def set_object_posix(client: S3Client, store: StoreTraits, key: str, change: SetPosix) -> Entry:
@@ -104,8 +104,8 @@ async def set_object_posix(client: S3Client, store: StoreTraits, key: str, chang
     headers += [(name, found.headers[name]) for name in PLACEMENT_HEADERS if name in found.headers]
     size = int(found.headers.get("content-length") or 0)
     write = Write(change.path, kind, None, change.posix, Expect(Version(size, wanted.time_ns, etag=wanted.etag)))
-    return await _copy(
-        client, store, Origin(client.bucket, key, wanted.etag, size), key, _Target(write, headers, keeps_tags=True)
+    return await copy_to(
+        client, store, Origin(client.bucket, key, wanted.etag, size), key, Target(write, headers, keeps_tags=True)
     )
 
 
@@ -114,7 +114,7 @@ def _kept(found: Mapping[str, str], kind: Kind, posix: Posix | None) -> list[tup
 
 
 @dataclass(frozen=True, slots=True)
-class _Target:
+class Target:
     """What a copy is to leave behind."""
 
     write: Write
@@ -122,7 +122,12 @@ class _Target:
     keeps_tags: bool = False
 
 
-async def _copy(client: S3Client, store: StoreTraits, origin: Origin, key: str, target: _Target) -> Entry:
+async def copy_to(client: S3Client, store: StoreTraits, origin: Origin, key: str, target: Target) -> Entry:
+    """Copy one version inside the store, if what is at `key` is what `target.write.expect` names; a lost answer is settled by looking.
+
+    Raises:
+        ChangedWhileRead: the origin is no longer that version. PreconditionFailed: the target is not what was expected.
+    """
     write = target.write
     if origin.size_bytes > client.options.copy_limit_bytes:
         tags = await tag_headers(client, origin.key) if target.keeps_tags else []

@@ -43,10 +43,12 @@ from lakelink.locations.s3.metadata import entry_of_headers
 from lakelink.locations.s3.multipart import abort_abandoned, put_large
 from lakelink.locations.s3.options import MAX_OBJECT_BYTES, SMALL_BYTES
 from lakelink.locations.s3.pouring import first_of
+from lakelink.locations.s3.staging import forget, put_staged, sweep
 from lakelink.locations.s3.upload import StoreTraits, put_small
 from lakelink.locations.wrap.wire_metered import MeteredWire
 from lakelink.model.entry import Entry, Kind
 from lakelink.model.path import display
+from lakelink.ports.crt_endpoint import is_aws
 
 PRELOAD_BYTES = 1 << 20  # objects up to this size are fetched by `read` itself
 PRELOAD_TOTAL_BYTES = 32 << 20  # … as long as one call holds no more than this
@@ -66,7 +68,8 @@ class S3Location:
 
     ATOMIC is what AWS does for every size. Other stores are asked about objects of up to 8 MiB only. For larger ones the condition goes
     along with the last request, and what is there is looked at right before it, so that a store that ignores the condition, or that checks
-    it before it waits (SeaweedFS), leaves a window of one request: as good as CHECKED. `lakelink store validate` races it.
+    it before it waits (SeaweedFS), leaves a window of one request: as good as CHECKED. `lakelink store validate` races it. With
+    `S3Options.staged_completion` objects of up to 5 GiB come by a conditional copy instead, as `staging` says.
     """
 
     def __init__(
@@ -173,7 +176,15 @@ class S3Location:
 
     async def abort_uploads(self, paths: Sequence[str]) -> int:
         """See `Uploader.abort_uploads`."""
-        return sum([await abort_abandoned(self.client, self.keys.key(path), 0.0, whole=True) for path in paths])
+        aborted = 0
+        for path in paths:
+            aborted += await abort_abandoned(self.client, self.keys.key(path), 0.0, whole=True)
+            aborted += await forget(self.client, self.keys, path) if self.client.options.staged_completion else 0
+        return aborted
+
+    async def sweep(self, older_than_s: float = 24 * 3600) -> int:
+        """Remove what killed processes left below `.lakelink/staging/` longer ago than that; returns how many objects and uploads."""
+        return await sweep(self.client, self.keys, older_than_s)
 
     async def _learn(self, needed: bool) -> None:
         if needed and self.store.conditions.write is None:
@@ -215,6 +226,8 @@ class S3Location:
         if size is not None and size > MAX_OBJECT_BYTES:
             raise Unsupported(f"{display(write.path)} is larger than 5 TiB", hint="S3 holds no larger objects.")
         if size is None or size > SMALL_BYTES:
+            if self._stages(size):
+                return await put_staged(self.client, self.store, self.keys, write, content)
             return await put_large(self.client, self.store, key, write, content)
         await self._buffers.take(size)
         try:
@@ -226,6 +239,13 @@ class S3Location:
             return await put_small(self.client, self.store, key, write, body)
         finally:
             self._buffers.give(size)
+
+    def _stages(self, size_bytes: int | None) -> bool:
+        """Whether a large object goes by way of a staged one: AWS needs no such thing, and without conditional copies it would be in vain."""
+        options = self.client.options
+        small_enough = size_bytes is None or size_bytes <= options.copy_limit_bytes
+        wanted = options.staged_completion and not is_aws(self.client.endpoint.host)
+        return wanted and small_enough and self.store.conditions.copy is True
 
     def _check_name(self, path: str, kind: Kind) -> None:
         problem = self.name_problem(path, kind)

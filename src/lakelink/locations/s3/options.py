@@ -43,6 +43,7 @@ class S3Options:
     parts_at_once: int = 6  # of one object
     tasks: int = 256  # paths of one batch worked on at once; the requests in flight are limited at the wire
     buffer_bytes: int = 64 * MIB  # bodies held in memory at once, together
+    staged_completion: bool = False  # large objects by way of a staged one: for stores that may race at Complete
     keep_attributes: bool = (
         True  # an overwrite keeps foreign metadata and tags of what it replaces, at the price of one HEAD
     )

@@ -2,7 +2,7 @@
 
 A single request says little: a store can check a condition, and change the object a moment later without looking again. Each condition
 is therefore tried once in sequence (is it honoured at all?) and then raced: many writers name the same version, in many rounds, and each
-round must have exactly one winner. Everything happens below one prefix of its own, and is removed.
+round must have exactly one winner. Everything happens below one prefix of its own in `.lakelink/`, and is removed.
 
 The losers of a round may be kept waiting for long: SeaweedFS queues them at a lock that it polls by the second. Each round has a name of
 its own, so the next one begins as soon as somebody has won, and only the end waits for all losers.
@@ -19,14 +19,18 @@ from enum import StrEnum
 from lakelink.errors import Unreachable
 from lakelink.locations.s3.location import S3Location
 from lakelink.locations.s3.pouring import first_of
+from lakelink.locations.s3.probe_requests import ProbeRequests, only, only_new
+from lakelink.locations.s3.staging import STAGING
 from lakelink.ports.random import SystemRandom
 from lakelink.ports.wire import WireResponse
-from lakelink.testing.probe_requests import ProbeRequests, only, only_new
 
 RACERS = 16
 ROUNDS = 12
 QUICK_RACERS = 8
 QUICK_ROUNDS = 3
+LINK_CONDITIONS = ("PUT If-None-Match", "PUT If-Match", "DELETE If-Match", "Copy If-None-Match", "Copy If-Match")
+"""What a link relies on; objects above 8 MiB come by a copy wherever Complete is not known to be atomic."""
+
 OPEN_ROUNDS = 8  # with losers still waiting; with all their connections well below what the wire opens to one host
 NO_SUCH_ETAG = "0" * 32
 ODD_NAMES = ("back\\slash", "two//slashes", "trailing/", "line\nbreak", "plus+ %25", "\u00e4\u0308")
@@ -95,12 +99,30 @@ async def probe(location: S3Location, *, rounds: int = ROUNDS, racers: int = RAC
     Raises:
         LakelinkError: the store cannot be reached, or the credentials cannot read, write, list and delete there.
     """
-    requests = ProbeRequests(location.client, f"{location.keys.prefix}lakelink-probe-{SystemRandom().token()}/")
+    requests = _requests(location)
     try:
         races = await _race(requests, _Trials(requests, racers).all(), rounds)
         return Capabilities(races, await _ordered(requests), await _keeps_markers(requests), await _folded(requests))
     finally:
         await requests.clean()
+
+
+async def race_conditions(location: S3Location) -> tuple[tuple[Race, ...], str]:
+    """A few rounds for `LINK_CONDITIONS` alone, in seconds; also the `Server` that the store calls itself, "" where it does not say.
+
+    Otherwise as `probe`. May be repeated; a call that is cancelled may leave objects, which `S3Location.sweep` removes after a day.
+    """
+    requests = _requests(location)
+    try:
+        trials = [trial for trial in _Trials(requests, QUICK_RACERS).all() if trial.name in LINK_CONDITIONS]
+        return await _race(requests, trials, QUICK_ROUNDS), requests.server
+    finally:
+        await requests.clean()
+
+
+def _requests(location: S3Location) -> ProbeRequests:
+    """Below `.lakelink/`, where no link takes the objects for its own."""
+    return ProbeRequests(location.client, f"{location.keys.prefix}{STAGING}probe-{SystemRandom().token()}/")
 
 
 class _Trials:
@@ -120,15 +142,16 @@ class _Trials:
             _Trial("Complete If-Match", lambda n: self.completed(n, wrong), self.complete_over),
             _Trial("PUT against Complete", lambda n: self.completed(n, wrong), self.put_or_complete),
             _Trial("DELETE If-Match", lambda n: requests.delete(n, wrong), self.delete_or_put),
-            _Trial("Copy If-None-Match", self.copied, self.copy_new),
+            _Trial("Copy If-None-Match", lambda n: self.copied(n, only_new()), self.copy_new),
+            _Trial("Copy If-Match", lambda n: self.copied(n, wrong), self.put_or_copy),
         ]
 
     async def completed(self, name: str, condition: Sequence[tuple[str, str]]) -> WireResponse:
         return await self._requests.complete(name, await self._requests.upload(name, b"alone"), condition)
 
-    async def copied(self, name: str) -> WireResponse:
+    async def copied(self, name: str, condition: Sequence[tuple[str, str]]) -> WireResponse:
         await self._requests.make("origin", b"origin")
-        return await self._requests.copy("origin", name, only_new())
+        return await self._requests.copy("origin", name, condition)
 
     async def create(self, name: str) -> list[Awaitable[WireResponse]]:
         return [self._requests.put(name, body, only_new()) for body in self._bodies]
@@ -165,6 +188,12 @@ class _Trials:
     async def copy_new(self, name: str) -> list[Awaitable[WireResponse]]:
         await self._requests.make("origin", b"origin")
         return [self._requests.copy("origin", name, only_new()) for _ in self._bodies]
+
+    async def put_or_copy(self, name: str) -> list[Awaitable[WireResponse]]:
+        etag = await self._requests.make(name, b"base")
+        await self._requests.make("origin", b"origin")
+        copies = [self._requests.copy("origin", name, only(etag)) for _ in self._bodies[::2]]
+        return [*copies, *(self._requests.put(name, body, only(etag)) for body in self._bodies[1::2])]
 
 
 async def _race(requests: ProbeRequests, trials: Sequence[_Trial], rounds: int) -> tuple[Race, ...]:

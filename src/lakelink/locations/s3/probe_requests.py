@@ -31,6 +31,7 @@ class ProbeRequests:
     def __init__(self, client: S3Client, prefix: str) -> None:
         self.client = client
         self.prefix = prefix
+        self.server = ""  # what the store calls itself
         self._made: set[str] = set()
         self._uploads: set[tuple[str, str]] = set()
 
@@ -49,6 +50,7 @@ class ProbeRequests:
         request = self._request("PutObject", "PUT", name, "", headers)
         request.body, request.body_bytes = body, len(body)
         response = await self.client.call(request, name)
+        self.server = response.headers.get("server", "")
         return bare_etag(response.headers.get("etag", ""))
 
     async def get(self, name: str) -> bytes | None:
