@@ -1,0 +1,1 @@
+"""The SFTP gateway: users whose homes are locations."""

@@ -1,0 +1,1 @@
+"""Open files over a location: streaming upload, spool, read-ahead."""
