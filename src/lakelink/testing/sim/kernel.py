@@ -319,6 +319,9 @@ class SimKernel:
         self._between("lease", "")
         return self.files.lease(fd)
 
+    def is_stub(self, path: Name, *, dir_fd: int) -> bool:  # noqa: ARG002  # plain trees have none
+        return False
+
     def mount_of(self, fd: int) -> tuple[int, int]:
         self._between("mount_of", "")
         device = self.files.inode(fd).dev
