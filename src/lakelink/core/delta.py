@@ -66,22 +66,22 @@ def known_equal(one: Entry, other: Entry) -> bool | None:
         return False
     if one.size_bytes == 0:
         return True
+    if stands_for(one, other) or stands_for(other, one):
+        return True
     if not (one.resident and other.resident):
-        # A stub has the bytes of the version that it names, and nothing of it is ever read to find out more.
-        stub, object_ = (other, one) if one.resident else (one, other)
-        return True if stands_for(stub, object_) else None
+        return None  # a stub has the bytes of the version that it names; nothing of it is ever read to find out more
     mine, theirs = one.digest.partition(b":"), other.digest.partition(b":")
     if mine[1] and theirs[1] and mine[0] == theirs[0]:
         return mine[2] == theirs[2]
     return None
 
 
-def stands_for(stub: Entry, object_: Entry) -> bool:
-    """Whether a stub's bytes are those of this object, as it was seen. An ETag names content."""
-    origin, version = stub.origin, object_.version
+def stands_for(file: Entry, object_: Entry) -> bool:
+    """Whether a file's bytes, here or not, are known to be those of this object, as it was seen. An ETag names content."""
+    origin, version = file.origin, object_.version
     if origin is None or version is None or not version.etag:
         return False
-    return origin.version.etag == version.etag and origin.version.size_bytes == version.size_bytes
+    return origin.version.etag == version.etag and file.size_bytes == origin.version.size_bytes == version.size_bytes
 
 
 def same_posix(one: Entry, other: Entry) -> bool:

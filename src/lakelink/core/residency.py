@@ -24,19 +24,22 @@ def settled(files: Entry | Unknown | None, lake: Entry | Unknown | None, base: A
 
 def is_stub(entry: Entry | Unknown | None) -> bool:
     """Whether it stands for bytes that are elsewhere."""
-    return isinstance(entry, Entry) and entry.origin is not None
+    return isinstance(entry, Entry) and not entry.resident and entry.origin is not None
 
 
 def files_delta(path: str, base: Agreed | None, files: Entry | Unknown | None) -> Delta:
-    """As `delta` of the files side, for what may be a stub."""
+    """As `delta` of the files side, for what is or was a stub."""
     if not isinstance(files, Entry) or files.origin is None or base is None:
         return delta(base.files if base else None, files)
-    # A stub, where both sides agreed on something before.
+    # A stub, or what was loaded for one, where both sides agreed on something before.
     if base.files.kind is Kind.FILE and stands_for(files, base.lake):
         return Delta.SAME if same_posix(base.files, files) else Delta.METADATA
+    if files.resident:
+        return delta(base.files, files)
     return Delta.STALE if files.origin.path == path else Delta.CONTENT
 
 
 def is_outdated(path: str, files: Entry, lake: Entry) -> bool:
     """Whether a stub names another version of its own object than the one that is there: the lake has moved on, and it has nothing to say."""
-    return files.origin is not None and files.origin.path == path and not stands_for(files, lake)
+    origin = None if files.resident else files.origin
+    return origin is not None and origin.path == path and not stands_for(files, lake)
