@@ -19,7 +19,7 @@ FORMAT = 1
 MAX_VALUE_BYTES = 4000
 
 _SECOND_NS = 1_000_000_000
-_TEXT, _MD5, _MULTIPART = range(3)
+_TEXT, _MD5, _MULTIPART, _INODE = range(4)
 _HEX = re.compile(r"([0-9a-f]{32})(?:-([1-9][0-9]{0,5}))?")
 
 
@@ -93,7 +93,7 @@ def encode(stub: Stub, place: int) -> bytes:
         _number(version.size_bytes),
         _time(version.time_ns),
         _time(stub.mtime_ns - version.time_ns),
-        _etag(version.etag),
+        _ident(version),
         _number(len(version_id)),
         version_id,
         name.encode("utf-8", "surrogateescape"),
@@ -117,11 +117,11 @@ def decode(value: bytes) -> Coded:
         size_bytes, at = _read_number(value, at)
         time_ns, at = _read_time(value, at)
         delta_ns, at = _read_time(value, at)
-        etag, at = _read_etag(value, at)
+        (etag, ino), at = _read_ident(value, at)
         length, at = _read_number(value, at)
         version_id = _slice(value, at, length).decode()
         name = value[at + length :].decode("utf-8", "surrogateescape")
-        version = Version(size_bytes, time_ns, etag=etag, version_id=version_id)
+        version = Version(size_bytes, time_ns, ino=ino, etag=etag, version_id=version_id)
         return Coded(place, name, version, time_ns + delta_ns, Flags(flags))
     except (IndexError, UnicodeDecodeError, ValueError) as error:
         raise Unreadable(str(error)) from error
@@ -160,7 +160,11 @@ def _read_time(value: bytes, at: int) -> tuple[int, int]:
     return -size_ns if number & 1 else size_ns, at
 
 
-def _etag(etag: str) -> bytes:
+def _ident(version: Version) -> bytes:
+    """Two low bits say what: a text, an MD5, one of a multipart upload with its number of parts, or the inode of a file."""
+    etag = version.etag
+    if version.ino and not etag:
+        return _number(version.ino << 2 | _INODE)
     match = _HEX.fullmatch(etag)
     if match is None:
         raw = etag.encode()
@@ -171,13 +175,16 @@ def _etag(etag: str) -> bytes:
     return _number(int(parts) << 2 | _MULTIPART) + bytes.fromhex(digest)
 
 
-def _read_etag(value: bytes, at: int) -> tuple[str, int]:
+def _read_ident(value: bytes, at: int) -> tuple[tuple[str, int], int]:
+    """ETag and inode."""
     head, at = _read_number(value, at)
     kind, number = head & 3, head >> 2
+    if kind == _INODE:
+        return ("", number), at
     if kind == _TEXT:
-        return _slice(value, at, number).decode(), at + number
+        return (_slice(value, at, number).decode(), 0), at + number
     digest = _slice(value, at, 16).hex()
-    return f"{digest}-{number}" if kind == _MULTIPART else digest, at + 16
+    return (f"{digest}-{number}" if kind == _MULTIPART else digest, 0), at + 16
 
 
 def _slice(value: bytes, at: int, length: int) -> bytes:

@@ -198,7 +198,6 @@ class SimKernel:
             require_replaceable(inode, there, new)
         self.disk.change([(target, new_name, inode), (source, old_name, None)])
 
-    # Metadata
     def fchmod(self, fd: int, mode: int) -> None:
         self.between("fchmod", f"{mode:o}")
         self._chmod(self.files.inode(fd), mode)
@@ -233,7 +232,6 @@ class SimKernel:
         inode.atime_ns, inode.mtime_ns = ns
         self._changed(inode)
 
-    # Bytes
     def read(self, fd: int, length: int, /) -> bytes:
         self.between("read", "")
         file = self.files.get(fd)
@@ -335,7 +333,6 @@ class SimKernel:
     def geteuid(self) -> int:
         return 0
 
-    # Finding things
     def _reach(self, path: Name, dir_fd: int | None, *, follow: bool) -> Inode:
         text = text_of(path)
         if text.startswith(_PROC):

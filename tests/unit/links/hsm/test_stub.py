@@ -43,6 +43,11 @@ def test_dirty_is_never_stored():
     assert coded.flags == LOADED
 
 
+def test_the_inode_of_a_file_elsewhere_is_kept():
+    version = Version(1, SECOND, ino=2**63)
+    assert decode(encode(stub("f", version, SECOND), 1)).version == version
+
+
 def test_a_name_that_is_not_utf_8_survives():
     assert decode(encode(stub("d/\udcff", Version(0, 0), 0), 1)).name == "\udcff"
 
