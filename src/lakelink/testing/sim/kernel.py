@@ -301,7 +301,7 @@ class SimKernel:
         return self._put(self.files.get(dst), self._bytes(self.files.get(src), offset_src or 0, count), offset_dst or 0)
 
     def clone(self, target_fd: int, source_fd: int) -> None:
-        self.between("clone", "")
+        self.files.get(target_fd), self.files.get(source_fd)
         fail(errno.EOPNOTSUPP)
 
     # Durability, locks, facts
