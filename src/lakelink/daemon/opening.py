@@ -21,6 +21,7 @@ from lakelink.errors import LakelinkError
 from lakelink.links.acceptance import accept_root
 from lakelink.links.check import CheckResult
 from lakelink.links.events import Events
+from lakelink.links.hsm.commands import Commands
 from lakelink.links.hsm.lazy import Laziness
 from lakelink.links.hsm.tending import Tending
 from lakelink.links.identity import RootGuard
@@ -78,6 +79,12 @@ class OpenedLink:
         trash = tend(self._root, lambda: self._link.spec.safety, self._link.parts.clock, self._trash_trouble)
         lazy = [self.tending.run()] if self.tending else []
         await together(self._link.run(), self.tasks.run(), trash, self._events.run(), self._sweep(), *lazy)
+
+    @property
+    def commands(self) -> Commands | None:
+        """See `OpenLink.commands`."""
+        parts = self._link.parts
+        return Commands(self.tending, parts.files, parts.lake) if self.tending else None
 
     def note(self, code: str, message: str) -> None:
         """A line in the link's event log."""

@@ -27,7 +27,7 @@ def _policy(text: str) -> frozenset[Event]:
     return events_of(text)
 
 
-def _duration(text: str) -> float:
+def duration(text: str) -> float:
     from lakelink.model.units import parse_duration
 
     return parse_duration(text)
@@ -36,13 +36,13 @@ def _duration(text: str) -> float:
 def _interval(text: str) -> float:
     from lakelink.config.links import SHORTEST_INTERVAL_S
 
-    seconds = _duration(text)
+    seconds = duration(text)
     if seconds < SHORTEST_INTERVAL_S:
         raise ValueError(f"{text!r} is less than {SHORTEST_INTERVAL_S:.0f}s")
     return seconds
 
 
-def _size(text: str) -> int:
+def size(text: str) -> int:
     from lakelink.model.units import parse_bytes
 
     return parse_bytes(text)
@@ -101,7 +101,7 @@ class LinkOptions:
     sse: Sse = None
     quiet_time: Annotated[
         float | None,
-        _said("Where closing cannot be seen, a file is uploaded after so long without a change; 2s.", "TIME", NOTICING, _duration),
+        _said("Where closing cannot be seen, a file is uploaded after so long without a change; 2s.", "TIME", NOTICING, duration),
     ] = None  # fmt: skip
     scan_interval: Annotated[
         float | None, _said("The directory is walked so often, whatever events say; 1h.", "TIME", NOTICING, _interval)
@@ -122,10 +122,10 @@ class LinkOptions:
         ),
     ] = None
     trash_keep: Annotated[
-        float | None, _said("What is removed or replaced locally is kept so long; 7d.", "TIME", SAFETY, _duration)
+        float | None, _said("What is removed or replaced locally is kept so long; 7d.", "TIME", SAFETY, duration)
     ] = None
     trash_max: Annotated[
-        int | None, _said("… as long as it is no more than this; 100GiB. The oldest goes first.", "SIZE", SAFETY, _size)
+        int | None, _said("… as long as it is no more than this; 100GiB. The oldest goes first.", "SIZE", SAFETY, size)
     ] = None
 
     keep_free: Annotated[
@@ -137,7 +137,7 @@ class LinkOptions:
     ] = None
     release_after: Annotated[
         float | None,
-        _said("Of a lazy link: what nobody has read or changed for so long is released; never, unless given.", "TIME", LAZY, _duration),
+        _said("Of a lazy link: what nobody has read or changed for so long is released; never, unless given.", "TIME", LAZY, duration),
     ] = None  # fmt: skip
     refresh: Annotated[
         Refresh | None,

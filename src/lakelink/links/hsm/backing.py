@@ -8,9 +8,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 from lakelink.errors import Refused, RootGone, RootReadOnly
-from lakelink.model.path import display
+from lakelink.links.hsm.kernel import LazyKernel
+from lakelink.model.path import OWN_DIRECTORY, display
 
 
 def backing_of(root: str) -> str:
@@ -67,13 +69,19 @@ def give_back(root: str) -> None:
     Raises:
         RootReadOnly: it cannot be done: everything is in the tree still.
     """
-    tree = tree_of(root)
+    backing, tree = backing_of(root), tree_of(root)
     if not os.path.isdir(tree):  # noqa: PTH112
         return
+    if _has_stub(tree):
+        raise RootReadOnly(
+            f"files without bytes are in {display(tree)}: they would be read as zeros at {display(root)}, so all of it stays there",
+            hint="What is in the lake can be fetched with `lakelink sync`; then remove that directory.",
+        )
     try:
         if os.path.isdir(root):  # noqa: PTH112
             os.rmdir(root)  # noqa: PTH106
         os.rename(tree, root)  # noqa: PTH104
+        shutil.rmtree(backing, ignore_errors=True)
     except OSError as error:
         raise RootReadOnly(
             f"the files of {display(root)} stay in {display(tree)}: {error.strerror}",
@@ -87,3 +95,14 @@ def _like(path: str, other: str) -> None:
     os.mkdir(path, 0o700)  # noqa: PTH102
     os.chown(path, st.st_uid, st.st_gid)
     os.chmod(path, st.st_mode & 0o7777)  # noqa: PTH101
+
+
+def _has_stub(tree: str) -> bool:
+    """Whether any file outside lakelink's own directory has its bytes elsewhere."""
+    kernel = LazyKernel()
+    for _, directories, files, fd in os.fwalk(tree):
+        if OWN_DIRECTORY in directories:
+            directories.remove(OWN_DIRECTORY)
+        if any(kernel.is_stub(name, dir_fd=fd) for name in files):
+            return True
+    return False
