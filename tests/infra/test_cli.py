@@ -17,7 +17,7 @@ import pytest
 
 from lakelink.cli.infra import run
 from tests.docs.warm import warm
-from tests.infra.matrix import REGION, SSH_KEY
+from tests.infra.matrix import REGION, SSH_KEY, spec
 
 SPECIFICATION = f'[infra]\nname = "lab"\nregion = "{REGION}"\n'
 
@@ -137,6 +137,18 @@ def test_link_file_gives_the_same_links_self_hosted(config, capsys):
         "lab-0": {"files": "/srv/a", "lake": "lab-lake:x/y/", "import": ["new"], "export": []},
         "lab-1": {"files": "/srv/b", "lake": "lab-lake:b/", "import": everything, "export": everything},
     }
+
+
+def test_the_configuration_of_the_agent_is_one_that_the_program_takes(config, tmp_path, monkeypatch, capsys):
+    from lakelink.cli import main
+    from lakelink.infra import agent
+
+    queue = f"arn:aws:sqs:{REGION}:123456789012:lab-lake-events"
+    config.write_text(agent.configuration(spec(agent={"enabled": True, "prefix": "in"}), queue))
+    monkeypatch.setenv("LAKELINK_STATE_DIR", str(tmp_path / "state"))
+    assert main.run(["link", "list", "--json"]) == 0
+    assert [link["name"] for link in json.loads(capsys.readouterr().out)["links"]] == ["lab"]
+    assert tomllib.loads(config.read_text())["links"]["lab"]["events"] == queue
 
 
 def test_a_link_of_the_written_file_is_one_that_the_program_takes(config, tmp_path, monkeypatch, capsys):

@@ -148,6 +148,7 @@ def userdata(
     part: str = "client",
     dns_name: str = "FILE-SYSTEM-DNS-NAME",
     mount_name: str = "MOUNT-NAME",
+    queue_arn: str = "QUEUE-ARN",
 ) -> int:
     """Print the script that the client, or the agent, runs at its first boot.
 
@@ -158,6 +159,7 @@ def userdata(
         part: client or agent.
         dns_name: The file system's DNS name (output dns_name).
         mount_name: The file system's mount name (output mount_name).
+        queue_arn: The queue of bucket events (output queue_arn), for an agent beside events.
     """
     from lakelink.infra import agent
     from lakelink.infra.userdata import render
@@ -170,7 +172,8 @@ def userdata(
     if not (spec.mounts if part == "client" else spec.agent.enabled):
         hint = "Set file_system and client.enabled, or agent.enabled, or choose the other --part."
         raise UsageError(f"{loaded.path} specifies no {part}", hint=hint)
-    _out(render(spec.client, dns_name, mount_name) if part == "client" else agent.render(spec))
+    queue = queue_arn if spec.events.enabled else ""
+    _out(render(spec.client, dns_name, mount_name) if part == "client" else agent.render(spec, queue))
     return 0
 
 

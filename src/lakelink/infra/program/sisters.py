@@ -127,7 +127,7 @@ class AgentHost(pulumi.ComponentResource):
             network=lake.network,
             group_id=lake.groups.ids[names.AGENT_GROUP],
             profile=profile,
-            user_data=agent.render(spec),
+            user_data=queue_arn.apply(lambda arn: agent.render(spec, arn)),
             after=[rights, *lake.groups.rules, *lake.network.ready],
         )
         self.register_outputs({"agent_id": self.host.id})
