@@ -41,6 +41,7 @@ COMMANDS = {
     "log": Command("log:log", RUNNING, "Show the audit log: who did what, from where, with which result."),
     "user": Command("user:app", USERS, "Users: add, list, show, change, remove; passwords and keys."),
     "hostkey": Command("hostkey:app", USERS, "The keys by which clients know this server."),
+    "import": Command("takeover:app", MOVING, "Take over an existing SFTP server: scan, plan, apply, verify, rollback."),
 }  # fmt: skip
 
 
