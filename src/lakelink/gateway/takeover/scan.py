@@ -15,7 +15,6 @@ from lakelink.gateway.takeover.facts import (
     HostKeyFact,
     Secrets,
     ServerFact,
-    UserFact,
     Way,
     blocker,
     note,
@@ -87,12 +86,13 @@ def scan(source: Source, asked: Asked, now: dt.datetime) -> tuple[Facts, Secrets
     settings = read_settings(source, asked.settings_path)
     facts = Facts(source=source.name, scanned_at=now.isoformat(timespec="seconds"))
     secrets = Secrets()
-    facts.findings += settings.findings + foreign(settings.values, "sshd")
+    facts.findings += foreign(settings.values, "sshd")
     facts.server = _server(source, settings, facts.findings)
     _host_keys(source, settings, asked, facts, secrets)
     if one(settings.values, "usepam") == "yes":
         facts.findings += pam_findings(source)
     _users(source, settings, asked, now, facts, secrets)
+    facts.findings += settings.findings  # some of them come from asking about users
     _fences(source, facts)
     tally = _traffic(source, facts)
     for user in facts.users:
@@ -314,20 +314,17 @@ def _log_lines(source: Source) -> Iterator[str]:
 
 def _homes(source: Source, facts: Facts) -> None:
     being_written = sorted(set(written_to(source)))
+    people, _ = read_people(_text(source, "/etc/passwd"), _text(source, "/etc/group"))
+    groups = {person.name: person.gids for person in people}
     for user in facts.users:
         if user.way is not Way.SFTP or not user.tree:
             continue
-        gids = _gids(source, user)
+        gids = groups.get(user.name, frozenset([user.gid]))
         user.home = census(source, user.tree, user.uid, gids)
         inside = [path for path in being_written if path.startswith(user.tree.rstrip("/") + "/")]
         if inside:
             user.home.counts["open"] = len(inside)
             user.home.examples["open"] = inside[:5]
-
-
-def _gids(source: Source, user: UserFact) -> frozenset[int]:
-    people, _ = read_people(_text(source, "/etc/passwd"), _text(source, "/etc/group"))
-    return next((person.gids for person in people if person.name == user.name), frozenset([user.gid]))
 
 
 def _text(source: Source, path: str) -> str:

@@ -64,24 +64,29 @@ class Settings:
     is_by_sshd: bool
     addresses: dict[str, Network | None] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    asked: dict[tuple[str, str], Values] = field(default_factory=dict)
 
     def of(self, person: Person, address: str) -> Values:
         """The settings for a user who comes from there."""
         if not self.config.matches():
             return self.values
-        if self.is_by_sshd:
-            who = f"user={person.name},host={address},addr={address}"
-            said = self.source.ask(["sshd", "-T", "-f", self.path, "-C", who])
-            if said.status == 0:
-                return read_test_output(said.output)
-            self.findings.append(
-                warning(
-                    f"sshd-T:{person.name}",
-                    f"`sshd -T -C {who}` failed: {said.complaint.strip()[-200:]}",
-                    hint="Its settings are by our own reading.",
-                )
-            )
+        key = (person.name, address)
+        if key not in self.asked:
+            self.asked[key] = self._ask(person, address) if self.is_by_sshd else self.by_reading(person, address)
+        return self.asked[key]
+
+    def by_reading(self, person: Person, address: str) -> Values:
+        """The same, by our own reading."""
         return effective(self.config, Connection(person.name, person.groups, address))
+
+    def _ask(self, person: Person, address: str) -> Values:
+        who = f"user={person.name},host={address},addr={address}"
+        said = self.source.ask(["sshd", "-T", "-f", self.path, "-C", who])
+        if said.status == 0:
+            return read_test_output(said.output)
+        text = f"`sshd -T -C {who}` failed: {said.complaint.strip()[-200:]}"
+        self.findings.append(warning(f"sshd-T:{person.name}", text, hint="Its settings are by our own reading."))
+        return self.by_reading(person, address)
 
 
 def read_settings(source: Source, path: str) -> Settings:
@@ -105,7 +110,7 @@ def read_settings(source: Source, path: str) -> Settings:
         else:
             findings.append(blocker(f"sshd:trouble:{number}", trouble, accepting=IGNORED))
     findings += _unknown(config)
-    settings = Settings(source, path, config, values, is_by_sshd, {}, findings)
+    settings = Settings(source, path, config, values, is_by_sshd, findings=findings)
     settings.addresses = _addresses(settings)
     return settings
 

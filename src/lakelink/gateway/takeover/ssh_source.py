@@ -28,6 +28,9 @@ class SshSource:
             raise Unreachable(f"{host!r} is no host", hint="As for ssh: root@sftp.example.com.")
         self._host = host
         self._options = list(options)
+        # A scan is one look: the same question is asked once.
+        self._seen: dict[str, Node | None] = {}
+        self._contents: dict[str, bytes | None] = {}
         self._directory = tempfile.TemporaryDirectory(prefix="lakelink-ssh-")
 
     def __enter__(self) -> Self:
@@ -58,8 +61,10 @@ class SshSource:
         return True
 
     def read(self, path: str) -> bytes | None:
-        said = self._checked(f"tail -c {MOST_BYTES} -- {shlex.quote(path)}", path, "f")
-        return None if said is None else said.output.encode("utf-8", "surrogateescape")
+        if path not in self._contents:
+            said = self._checked(f"tail -c {MOST_BYTES} -- {shlex.quote(path)}", path, "f")
+            self._contents[path] = None if said is None else said.output.encode("utf-8", "surrogateescape")
+        return self._contents[path]
 
     def names(self, directory: str) -> list[str]:
         command = f"find {shlex.quote(directory.rstrip('/') + '/')} -mindepth 1 -maxdepth 1 -printf '%f\\0'"
@@ -67,9 +72,11 @@ class SshSource:
         return [] if said is None else sorted(said.output.split("\0")[:-1])
 
     def look(self, path: str) -> Node | None:
-        command = f"find -L {shlex.quote(path)} -maxdepth 0 -printf {shlex.quote(_FORM)}"
-        said = self._checked(command, path, "e")
-        return None if said is None else _node(said.output.rstrip("\0"))
+        if path not in self._seen:
+            command = f"find -L {shlex.quote(path)} -maxdepth 0 -printf {shlex.quote(_FORM)}"
+            said = self._checked(command, path, "e")
+            self._seen[path] = None if said is None else _node(said.output.rstrip("\0"))
+        return self._seen[path]
 
     def walk(self, tree: str) -> Iterator[Node]:
         command = f"find {shlex.quote(tree.rstrip('/') + '/')} -mindepth 1 -printf {shlex.quote(_FORM)}"

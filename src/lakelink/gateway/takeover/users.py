@@ -27,6 +27,7 @@ from lakelink.gateway.takeover.terms import Agreed, Terms, agree, terms, within_
 from lakelink.gateway.takeover.words import network_of
 
 UMASK = 0o022
+NOTHING = "it has no key and no password that sshd takes"
 NO_PASSWORD = "it is made without a password"  # noqa: S105  # a sentence
 LEFT_OUT = "the key is left out"
 
@@ -47,6 +48,10 @@ class Register:
 def user_fact(register: Register, person: Person) -> tuple[UserFact, UserSecret]:
     """What becomes of a person. Only for one with the way SFTP are keys and password read."""
     settings = register.settings
+    # Most lines of passwd(5) are nobody's: sshd is not asked about who has nothing to show.
+    rough = [terms(settings.by_reading(person, address), person) for address in settings.addresses]
+    if not _has_password(register, person) and not _has_keys(register, person, rough):
+        return UserFact(name=person.name, way=Way.CLOSED, reason=NOTHING, uid=person.uid, gid=person.gid), UserSecret()
     by_address = {address: terms(settings.of(person, address), person) for address in settings.addresses}
     has_keys, has_password = _has_keys(register, person, by_address.values()), _has_password(register, person)
     by_address = {
@@ -102,7 +107,7 @@ def _way(register: Register, person: Person, agreed: Agreed) -> tuple[SftpComman
     if not terms.is_admitted:
         return nothing, Way.DENIED, "Allow and Deny rules keep it out"
     if not terms.proof:
-        return nothing, Way.CLOSED, "it has no key and no password that sshd takes"
+        return nothing, Way.CLOSED, NOTHING
     subsystem = read_command(one(register.settings.values, "subsystem sftp"))
     if terms.command:
         command = read_command(terms.command)
