@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from cyclopts import App, Group
 
-ABOUT = """Serve SFTP to partners whose homes are prefixes of the lake, or directories.
+ABOUT = """Serve SFTP to partners whose homes are prefixes of the lake.
 
-Users see virtual directories and nothing else. `lakelink gateway serve` runs the gateway by itself; a [gateway] section in the settings makes
-`lakelink serve` run it.
+A home may be a directory as well. Users see virtual directories and nothing else. `lakelink gateway serve` runs the gateway by itself; a
+[gateway] section in the settings makes `lakelink serve` run it.
 
 For example:
 

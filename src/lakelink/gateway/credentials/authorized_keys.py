@@ -41,6 +41,17 @@ class AuthorizedKey:
         digest = base64.b64encode(hashlib.sha256(self.blob).digest()).decode().rstrip("=")
         return f"SHA256:{digest}"
 
+    @property
+    def demand(self) -> str:
+        """The line again, with only what the SSH library has to heed: `from` and `expiry-time` are asked by `admits`."""
+        options = self.options
+        words = ["cert-authority"] if options.is_authority else []
+        if options.principals:
+            words.append(f'principals="{",".join(options.principals)}"')
+        if not options.needs_touch:
+            words.append("no-touch-required")
+        return f"{','.join(words)}{' ' if words else ''}{self.type} {base64.b64encode(self.blob).decode()}"
+
     def admits(self, address: str, now_ns: int) -> bool:
         """Whether it may be used from there, now."""
         return self.options.admits(address, now_ns)

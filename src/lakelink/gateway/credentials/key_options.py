@@ -30,6 +30,7 @@ class Options:
     expires_ns: int = 0  # 0 = never
     is_authority: bool = False
     principals: tuple[str, ...] = ()
+    needs_touch: bool = True  # of a key in hardware
 
     def admits(self, address: str, now_ns: int) -> bool:
         """Whether the key may be used from there, now."""
@@ -98,7 +99,9 @@ def _with(options: Options, name: str, value: str, *, has_value: bool) -> Option
         case "cert-authority":
             return replace(options, is_authority=True)
         case "principals" if value:
-            return replace(options, principals=tuple(part.strip() for part in value.split(",")))
+            return replace(options, principals=_principals(value))
+        case "no-touch-required":
+            return replace(options, needs_touch=False)
         case "command" if _SFTP_COMMAND.fullmatch(value.strip()):
             return options
         case "command":
@@ -110,6 +113,13 @@ def _with(options: Options, name: str, value: str, *, has_value: bool) -> Option
             known = 'from, expiry-time, restrict, cert-authority, principals, command="internal-sftp"'
             what = f"option {name} of a key" + ("" if has_value or not value else " without a value")
             raise UsageError(f"the {what} cannot be kept", hint=f"Kept: {known}.")
+
+
+def _principals(value: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in value.split(","))
+    if any(not name or set(name) & set('*?!"\\') or not name.isprintable() for name in names):
+        raise UsageError(f"principals={value!r} cannot be kept", hint="Plain names with commas between them.")
+    return names
 
 
 def read_expiry(text: str) -> int:
