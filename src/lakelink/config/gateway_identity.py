@@ -45,7 +45,9 @@ def read_identity(document: Document, environ: Mapping[str, str] = os.environ) -
     token = Secret("")
     if variable.value:
         if not environ.get(variable.value):
-            raise ConfigError(f"{variable.origin}: the variable {variable.value} is not set", hint="Set it, or name another.")
+            raise ConfigError(
+                f"{variable.origin}: the variable {variable.value} is not set", hint="Set it, or name another."
+            )
         token = Secret(environ[variable.value])
     elif file.value:
         token = Secret(read_private(file, "the token"))

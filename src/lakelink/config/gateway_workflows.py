@@ -55,7 +55,9 @@ def read_workflows(document: Document, environ: Mapping[str, str] = os.environ) 
     tables = document.section("gateway").get("workflows", [])
     if not isinstance(tables, list) or len(tables) > MOST_WORKFLOWS:
         where = document.where("gateway", "workflows")
-        raise ConfigError(f"{where}: has to be a list of tables, at most {MOST_WORKFLOWS}", hint="[[gateway.workflows]]")
+        raise ConfigError(
+            f"{where}: has to be a list of tables, at most {MOST_WORKFLOWS}", hint="[[gateway.workflows]]"
+        )
     found = tuple(_read(document, table, environ) for table in tables)
     names = [workflow.name for workflow in found]
     for name in names:
@@ -68,7 +70,9 @@ def _read(document: Document, table: Any, environ: Mapping[str, str]) -> Workflo
     section = Section(document, ("gateway", "workflows"), _without_tag(table))
     name = section.text("name")
     if not NAME.fullmatch(name.value):
-        raise ConfigError(f"{section.where('name')} has to be letters, digits, - and _", hint='For example name = "notify".')
+        raise ConfigError(
+            f"{section.where('name')} has to be letters, digits, - and _", hint='For example name = "notify".'
+        )
     workflow = Workflow(
         name=name.value,
         steps=tuple(step for step in STEPS if step in table),
@@ -88,7 +92,9 @@ def _read(document: Document, table: Any, environ: Mapping[str, str]) -> Workflo
     )
     section.finish()
     if not workflow.steps:
-        raise ConfigError(f"{section.where('name')}: workflow {name.value} does nothing", hint=f"It needs one of {', '.join(STEPS)}.")
+        raise ConfigError(
+            f"{section.where('name')}: workflow {name.value} does nothing", hint=f"It needs one of {', '.join(STEPS)}."
+        )
     return workflow
 
 
@@ -109,7 +115,10 @@ def _timeout(section: Section) -> float:
 def _run(section: Section) -> tuple[str, ...]:
     words = section.texts("run").value
     if section.has("run") and (not words or not words[0].startswith("/")):
-        raise ConfigError(f"{section.where('run')} has to begin with the absolute path of a program", hint='run = ["/usr/local/bin/arrived", "{path}"]')
+        raise ConfigError(
+            f"{section.where('run')} has to begin with the absolute path of a program",
+            hint='run = ["/usr/local/bin/arrived", "{path}"]',
+        )
     for word in words:
         _check_placeholders(section, "run", word)
     return words
@@ -119,7 +128,10 @@ def _target(section: Section, key: str) -> str:
     target = section.text(key).value
     _check_placeholders(section, key, target)
     if section.has(key) and (not target or target.startswith("{")):
-        raise ConfigError(f"{section.where(key)} has to begin with a location", hint='For example "s3://lake/archive/{user}/{relative}".')
+        raise ConfigError(
+            f"{section.where(key)} has to begin with a location",
+            hint='For example "s3://lake/archive/{user}/{relative}".',
+        )
     return target
 
 
@@ -137,8 +149,12 @@ def _without_tag(table: Any) -> Any:
 
 def _tag(section: Section, raw: Any) -> dict[str, str]:
     is_table = isinstance(raw, dict) and len(raw) <= MOST_TAGS
-    if not is_table or not all(isinstance(value, str) and len(value) <= 256 and 0 < len(key) <= 128 for key, value in raw.items()):
-        raise ConfigError(f"{section.where('tag')} has to be a table of up to {MOST_TAGS} texts", hint='tag = { status = "new" }')
+    if not is_table or not all(
+        isinstance(value, str) and len(value) <= 256 and 0 < len(key) <= 128 for key, value in raw.items()
+    ):
+        raise ConfigError(
+            f"{section.where('tag')} has to be a table of up to {MOST_TAGS} texts", hint='tag = { status = "new" }'
+        )
     return dict(raw)
 
 

@@ -34,7 +34,7 @@ class Answer:
 
 
 def check_url(url: str, where: str) -> None:
-    """https to anywhere, http to this machine alone: what is sent must not be seen on the way.
+    """Https to anywhere, http to this machine alone: what is sent must not be seen on the way.
 
     Raises:
         ConfigError: it is neither. The message repeats no user information.
@@ -49,7 +49,8 @@ def check_url(url: str, where: str) -> None:
     is_http = parts.scheme == "http" and is_loopback(host)
     if not host or not (parts.scheme == "https" or is_http) or any(char <= " " or char > "~" for char in url):
         raise ConfigError(
-            f"{where} has to be an https:// URL, or http:// to this machine", hint="For example https://hooks.example.com/arrived."
+            f"{where} has to be an https:// URL, or http:// to this machine",
+            hint="For example https://hooks.example.com/arrived.",
         )
 
 
@@ -79,7 +80,8 @@ async def post(endpoint: Endpoint, body: bytes, headers: Mapping[str, str]) -> A
         ) from error
     except ssl.SSLCertVerificationError as error:
         raise Untrusted(
-            f"the certificate of {place} is not accepted: {error.verify_message}", hint="ca_bundle names the authorities of your own."
+            f"the certificate of {place} is not accepted: {error.verify_message}",
+            hint="ca_bundle names the authorities of your own.",
         ) from error
     except (OSError, ValueError, EOFError) as error:
         raise Unreachable(f"{place} gave no answer: {error}", hint="Is the service up?") from error

@@ -54,7 +54,7 @@ class _User(Struct, frozen=True, forbid_unknown_fields=True):
 class _Reply(Struct, frozen=True):
     """`user` null = there is no such user, or the password is not its."""
 
-    user: _User | None | UnsetType = field(default=UNSET)
+    user: _User | UnsetType | None = field(default=UNSET)
 
 
 class HttpIdentity:

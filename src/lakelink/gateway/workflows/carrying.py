@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from lakelink.errors import InTheWay, LakelinkError, NotFound, Unsupported
+from lakelink.gateway.workflows.upload import fill
 from lakelink.locations.base import Delete, Location, Read, Taggable, Write
 from lakelink.model.entry import Entry, Expect, Kind
 
@@ -22,16 +23,21 @@ class Place:
     path: str
 
 
-def place_of(target: str) -> Place:
-    """A file's own name, as a target names it: all but the last part is the location.
+def place_of(template: str, known: Mapping[str, str]) -> Place:
+    """The file that a template means. Its location is what stands before the first placeholder, so that a few serve all files.
 
     Raises:
-        Unsupported: it names no file.
+        Unsupported: it names no file below that.
     """
-    location, slash, name = target.rpartition("/")
-    if not slash or not name or name in {".", ".."} or not location or "/../" in f"{location}/":
-        raise Unsupported(f"{target} names no file", hint="A target ends in the name of the file, such as {name} or {relative}.")
-    return Place(location, name)
+    head, brace, rest = template.partition("{")
+    location, _, start = head.rpartition("/") if brace else template.rpartition("/")
+    path = fill(start + brace + rest if brace else start, known)
+    if not location or not path or path.endswith("/") or {"", ".", ".."} & set(path.split("/")):
+        raise Unsupported(
+            f"{template} names no file with {path!r} in it",
+            hint="A target ends in the name of the file, such as {name} or {relative}.",
+        )
+    return Place(location, path)
 
 
 async def copy(source: Place, target: Place, opener: Opener, *, replaces: bool) -> Entry:
@@ -44,12 +50,16 @@ async def copy(source: Place, target: Place, opener: Opener, *, replaces: bool) 
     here, there = await opener(source.location), await opener(target.location)
     entry = await _look(here, source.path)
     if entry is None or entry.kind is not Kind.FILE or entry.version is None:
-        raise NotFound(f"{source.path} is not there any more", hint="Was it moved, removed or replaced by a later upload?")
+        raise NotFound(
+            f"{source.path} is not there any more", hint="Was it moved, removed or replaced by a later upload?"
+        )
     old = await _look(there, target.path)
     if old is not None and not replaces:
         if _same(old, entry):
             return entry
-        raise InTheWay(f"{target.path} is there already, and is another file", hint="replace = true, or {job} in its name.")
+        raise InTheWay(
+            f"{target.path} is there already, and is another file", hint="replace = true, or {job} in its name."
+        )
     content = _one(await here.read([Read(source.path, entry.size_bytes, entry.version)]))
     _one(await there.write([Write(target.path, Kind.FILE, content, entry.posix, Expect(old.version if old else None))]))
     await there.flush()
@@ -73,7 +83,7 @@ async def move(source: Place, target: Place, opener: Opener, *, replaces: bool) 
     await here.flush()
 
 
-async def tag(source: Place, tags: dict[str, str], opener: Opener) -> None:
+async def tag(source: Place, tags: Mapping[str, str], opener: Opener) -> None:
     """The object has these tags, besides others that it had.
 
     Raises:
@@ -88,7 +98,9 @@ async def tag(source: Place, tags: dict[str, str], opener: Opener) -> None:
 def _same(one: Entry, other: Entry) -> bool:
     """What an earlier attempt left: same size, and the time that goes along with a copy."""
     times = [entry.posix.mtime_ns if entry.posix else None for entry in (one, other)]
-    return one.kind is other.kind and one.size_bytes == other.size_bytes and times[0] == times[1] and times[0] is not None
+    return (
+        one.kind is other.kind and one.size_bytes == other.size_bytes and times[0] == times[1] and times[0] is not None
+    )
 
 
 async def _look(location: Location, path: str) -> Entry | None:

@@ -28,7 +28,7 @@ async def run_command(command: Sequence[str], environment: Mapping[str, str], ti
     try:
         process = await asyncio.create_subprocess_exec(
             *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-            env=passed | environment, start_new_session=True,
+            env={**passed, **environment}, start_new_session=True,
         )  # fmt: skip
     except (OSError, ValueError) as error:
         raise StorageError(f"{command[0]} cannot be started: {error}", hint="Is it there, and executable?") from error

@@ -68,18 +68,22 @@ class Queue:
             (waiting,) = self._db.execute("SELECT count(*) FROM job WHERE state='due'").fetchone()
             if waiting >= MOST_WAITING:
                 raise NoSpace(
-                    f"{waiting:,} workflows wait to be carried out", hint="lakelink gateway workflows list says what they wait for."
+                    f"{waiting:,} workflows wait to be carried out",
+                    hint="lakelink gateway workflows list says what they wait for.",
                 )
             now, path = upload.stored_ns, upload.path.encode("utf-8", "surrogateescape")
             rows = [(name, now, now, now, upload.user, path, msgspec.json.encode(upload)) for name in workflows]
             self._db.executemany(
-                "INSERT INTO job (workflow, state, due_ns, stored_ns, changed_ns, user, path, upload) VALUES (?,'due',?,?,?,?,?,?)", rows
+                "INSERT INTO job (workflow, state, due_ns, stored_ns, changed_ns, user, path, upload) VALUES (?,'due',?,?,?,?,?,?)",
+                rows,
             )
 
     def due(self, now_ns: int, limit: int, beside: Sequence[int] = ()) -> list[Job]:
         """The jobs that are to be carried out now, the longest due first, without those `beside`."""
         marks = ",".join("?" * len(beside))
-        return self._select(f"state='due' AND due_ns<=? AND id NOT IN ({marks}) ORDER BY due_ns, id LIMIT ?", (now_ns, *beside, limit))
+        return self._select(
+            f"state='due' AND due_ns<=? AND id NOT IN ({marks}) ORDER BY due_ns, id LIMIT ?", (now_ns, *beside, limit)
+        )
 
     def stepped(self, job: Job, step: str, now_ns: int) -> None:
         """A step was done; the attempts of the next count anew."""
@@ -111,17 +115,23 @@ class Queue:
         """
         with self._changing():
             if not ids:
-                change = self._db.execute("UPDATE job SET state='due', attempts=0, due_ns=?, changed_ns=? WHERE state='failed'", (now_ns, now_ns))
+                change = self._db.execute(
+                    "UPDATE job SET state='due', attempts=0, due_ns=?, changed_ns=? WHERE state='failed'",
+                    (now_ns, now_ns),
+                )
                 return change.rowcount
             for number in ids:
                 change = self._db.execute(
-                    "UPDATE job SET state='due', attempts=0, due_ns=?, changed_ns=? WHERE id=? AND state='failed'", (now_ns, now_ns, number)
+                    "UPDATE job SET state='due', attempts=0, due_ns=?, changed_ns=? WHERE id=? AND state='failed'",
+                    (now_ns, now_ns, number),
                 )
                 if not change.rowcount:
-                    raise NotFound(f"{number} is no failed job", hint="lakelink gateway workflows list --state failed names them.")
+                    raise NotFound(
+                        f"{number} is no failed job", hint="lakelink gateway workflows list --state failed names them."
+                    )
             return len(ids)
 
-    def list(self, state: State | None, limit: int) -> list[Job]:
+    def newest(self, state: State | None, limit: int) -> list[Job]:
         """The newest jobs, in that state if one is named."""
         if state is None:
             return self._select("1 ORDER BY id DESC LIMIT ?", (limit,))
@@ -130,7 +140,9 @@ class Queue:
     def counts(self) -> dict[State, int]:
         """How many jobs there are in each state."""
         with self._reading():
-            found = {State(row[0]): int(row[1]) for row in self._db.execute("SELECT state, count(*) FROM job GROUP BY state")}
+            found = {
+                State(row[0]): int(row[1]) for row in self._db.execute("SELECT state, count(*) FROM job GROUP BY state")
+            }
         return {state: found.get(state, 0) for state in State}
 
     def close(self) -> None:

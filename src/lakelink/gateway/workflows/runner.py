@@ -119,7 +119,9 @@ class Runner:
         if not backoff.may_repeat(attempts):
             await asyncio.to_thread(self._queue.failed, job, message, now_ns)
             return
-        pause_s = max(LEAST_PAUSE_S if error.retry is Retry.NEVER else 0.0, backoff.delay_s(attempts, self._random.uniform()))
+        pause_s = max(
+            LEAST_PAUSE_S if error.retry is Retry.NEVER else 0.0, backoff.delay_s(attempts, self._random.uniform())
+        )
         await asyncio.to_thread(self._queue.again, job, now_ns + int(pause_s * 1e9), message, now_ns)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import os
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 
 import msgspec
 
@@ -17,7 +18,8 @@ from lakelink.gateway.workflows.carrying import Opener, Place, copy, move, place
 from lakelink.gateway.workflows.command import run_command
 from lakelink.gateway.workflows.queue import Job
 from lakelink.gateway.workflows.upload import fill, words
-from lakelink.locations.resolve import local_path, parse_location
+from lakelink.locations.base import Location
+from lakelink.locations.resolve import OpenOptions, local_path, open_location, parse_location
 from lakelink.model.path import json_fields
 
 SHOWN_BYTES = 200
@@ -26,9 +28,8 @@ SHOWN_BYTES = 200
 class Steps:
     """Carries out steps with the locations of a process."""
 
-    def __init__(self, document: Document, opener: Opener) -> None:
+    def __init__(self, document: Document) -> None:
         self._document = document
-        self._opener = opener
 
     async def do(self, workflow: Workflow, step: str, job: Job) -> None:
         """The step is done when this returns. It may have been done before: doing it again is the price of never leaving it out.
@@ -44,14 +45,24 @@ class Steps:
                 await run_command(command, environment(workflow, job, known), workflow.timeout_s)
             case "webhook":
                 await self._call(workflow, job)
-            case "copy":
-                await copy(source, place_of(fill(workflow.copy, known)), self._opener, replaces=workflow.replaces)
-            case "move":
-                await move(source, place_of(fill(workflow.move, known)), self._opener, replaces=workflow.replaces)
-            case "tag":
-                await tag(source, dict(workflow.tag), self._opener)
+            case "copy" | "move" | "tag":
+                async with AsyncExitStack() as stack:
+                    await _carry(workflow, step, source, known, self._opener(stack))
             case _:
                 raise InternalError(f"there is no step {step}")
+
+    def _opener(self, stack: AsyncExitStack) -> Opener:
+        """Locations that are open while the step is done."""
+        opened: dict[str, Location] = {}
+
+        async def open_one(text: str) -> Location:
+            if text not in opened:
+                spec = parse_location(text, self._document)
+                opened[text] = await open_location(spec, OpenOptions(one_file=False, must_exist=False))
+                stack.push_async_callback(opened[text].aclose)
+            return opened[text]
+
+        return open_one
 
     def _file(self, job: Job) -> str:
         spec = parse_location(job.upload.location, self._document)
@@ -68,6 +79,15 @@ class Steps:
         if not 200 <= answer.status < 300:
             said = answer.body[:SHOWN_BYTES].decode("utf-8", "replace")
             raise Unreachable(f"the webhook answered {answer.status}: {said}", hint="It has to answer with 2xx.")
+
+
+async def _carry(workflow: Workflow, step: str, source: Place, known: Mapping[str, str], opener: Opener) -> None:
+    if step == "tag":
+        await tag(source, workflow.tag, opener)
+    elif step == "copy":
+        await copy(source, place_of(workflow.copy, known), opener, replaces=workflow.replaces)
+    else:
+        await move(source, place_of(workflow.move, known), opener, replaces=workflow.replaces)
 
 
 def document_of(workflow: Workflow, job: Job) -> dict[str, object]:

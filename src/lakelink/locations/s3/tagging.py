@@ -34,7 +34,9 @@ async def add_tags(client: S3Client, key: str, tags: Mapping[str, str]) -> None:
         return
     if len(new) > MOST_TAGS:
         raise Unsupported(f"{key} would have {len(new)} tags", hint=f"An object has at most {MOST_TAGS}.")
-    items = "".join(f"<Tag><Key>{escaped(name)}</Key><Value>{escaped(value)}</Value></Tag>" for name, value in new.items())
+    items = "".join(
+        f"<Tag><Key>{escaped(name)}</Key><Value>{escaped(value)}</Value></Tag>" for name, value in new.items()
+    )
     body = f'<Tagging xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><TagSet>{items}</TagSet></Tagging>'.encode()
     digest = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode("ascii")
     headers = [("content-md5", digest), ("content-type", "application/xml")]
