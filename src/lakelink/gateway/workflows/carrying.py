@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from lakelink.errors import InTheWay, LakelinkError, NotFound, Unsupported
+from lakelink.errors import InTheWay, LakelinkError, NotFound, RootMissing, Unsupported
 from lakelink.gateway.workflows.upload import fill
 from lakelink.locations.base import Delete, Location, Read, Taggable, Write
 from lakelink.model.entry import Entry, Expect, Kind
@@ -53,7 +53,7 @@ async def copy(source: Place, target: Place, opener: Opener, *, replaces: bool) 
         raise NotFound(
             f"{source.path} is not there any more", hint="Was it moved, removed or replaced by a later upload?"
         )
-    old = await _look(there, target.path)
+    old = await _look_at_target(there, target.path)
     if old is not None and not replaces:
         if _same(old, entry):
             return entry
@@ -74,7 +74,7 @@ async def move(source: Place, target: Place, opener: Opener, *, replaces: bool) 
     """
     there = await opener(target.location)
     here = await opener(source.location)
-    if await _look(here, source.path) is None and await _look(there, target.path) is not None:
+    if await _look(here, source.path) is None and await _look_at_target(there, target.path) is not None:
         return  # it was moved, and that was not written down any more
     entry = await copy(source, target, opener, replaces=replaces)
     error = (await here.delete([Delete(source.path, Kind.FILE, Expect(entry.version))]))[0]
@@ -105,6 +105,14 @@ def _same(one: Entry, other: Entry) -> bool:
 
 async def _look(location: Location, path: str) -> Entry | None:
     return _one(await location.stat([path]))
+
+
+async def _look_at_target(location: Location, path: str) -> Entry | None:
+    """A directory that is not there yet is made by the write, which demands that the file is not there either."""
+    try:
+        return await _look(location, path)
+    except RootMissing:
+        return None
 
 
 def _one(answers: Sequence[T | LakelinkError]) -> T:

@@ -19,7 +19,7 @@ PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 async def run_command(command: Sequence[str], environment: Mapping[str, str], timeout_s: float) -> None:
     """Run it to its end. Standard input is empty; the end of what it prints goes into the record when it fails.
 
-    When it takes too long, or the call is cancelled, it and all that it started are ended: SIGTERM, five seconds later SIGKILL.
+    When it takes too long, or the call is cancelled, its process group is ended: SIGTERM, and SIGKILL if it is still there five seconds later.
 
     Raises:
         StorageError: it cannot be started, took too long, or ended with anything but 0.
@@ -54,12 +54,12 @@ async def _drain(stream: asyncio.StreamReader | None, tail: bytearray) -> None:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Nothing of its group is left. What has ended already is not there to be ended."""
+    """Nothing of its group goes on that does not insist. Of one that ended by itself nothing is touched: its number may be somebody else's by now."""
     for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.returncode is not None:
+            return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)
-        if process.returncode is not None and number is signal.SIGTERM:
-            continue
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GRACE_S):
                 await process.wait()
