@@ -72,6 +72,9 @@ ADVICE = {
     "LL407": "Pass `--delete` if the file should take the directory's place, or move the directory away.",
     "LL408": "The user, or all users together, watch as many directories as the kernel allows. Raise the setting that the hint names (`sysctl -w`, and a "
     "file in `/etc/sysctl.d` to keep it). Until then what is not watched is scanned at the scan interval: later, but nothing is missed.",
+    "LL430": "A file of a lazy link was a stub, and somebody wrote into it while nothing guarded it (holder, worker and daemon were all dead at once), or its "
+    "attribute was damaged. Whoever opens it gets an I/O error. Copy it from the backing directory as root if what was written matters, and remove it; "
+    "the link makes the stub anew.",
     "LL900": "A defect of lakelink. Nothing partial is visible at the target. Run it again with `--debug` and report what it prints.",
 }
 

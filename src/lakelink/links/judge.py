@@ -258,6 +258,13 @@ class Judge:
             path in crew.doomed for path in crew.journal.below(look.path)
         )
 
+    def _waits_for_deletions(self, look: Look) -> bool:
+        """Whether something takes the place of a directory from which agreed paths are about to go."""
+        base, crew = look.base, self._crew
+        if base is None or base.files.kind is not Kind.DIR or not len(crew.doomed):
+            return False
+        return any(path in crew.doomed for path in crew.journal.below(look.path))
+
     def _name_error(self, decision: Decision) -> NameUnsupported | None:
         """Why the other side cannot hold that name."""
         exporting = decision.verb is Verb.EXPORT
@@ -274,6 +281,9 @@ class Judge:
         """Look again soon where that may help; else it is listed as a problem, and tried again at growing intervals."""
         crew, mark = self._crew, look.mark
         crew.tally.errors[error.code] += 1
+        if error.retry is not Retry.NEVER and self._waits_for_deletions(look):
+            # They end by themselves, and only then is it known whether this one fails: until then no attempt counts towards giving up.
+            mark.attempts = min(mark.attempts, 1)
         if error.retry is not Retry.NEVER and mark.attempts < QUICK_ATTEMPTS:
             pause_s = PAUSE_S * 2**mark.attempts * (0.5 + crew.random.uniform()) if mark.attempts else 0.0
             crew.dirty.again(mark, crew.clock.monotonic() + pause_s if pause_s else 0.0)

@@ -243,3 +243,16 @@ class Attentive(Protocol):
     async def being_written(self, paths: Sequence[str]) -> list[bool]:
         """Whether the file at each path is open for writing somewhere on this machine; False also where that cannot be told."""
         ...
+
+
+@runtime_checkable
+class Taggable(Protocol):
+    """A location whose files carry tags beside their metadata."""
+
+    async def tag(self, path: str, tags: Mapping[str, str]) -> None:
+        """What is at `path` has these tags, and keeps others that it has. Of the version that is there now; a racing writer brings its own.
+
+        Raises:
+            NotFound: there is nothing. Unsupported: it would have more tags than it can. Others as for a path.
+        """
+        ...
