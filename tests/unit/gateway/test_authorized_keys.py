@@ -55,7 +55,7 @@ def test_every_common_kind_is_taken_and_the_library_reads_what_is_handed_on(kind
         (f"agent {LINE}", "agent"),
         (f'expiry-time="soon" {LINE}', "no time"),
         (f'principals="a*" {LINE}', "principals"),
-        (f'from="10.0.0.0/8{LINE}', "cannot be kept"),
+        (f'from="10.0.0.0/8 {LINE}', "option from"),
         ("-----BEGIN OPENSSH PRIVATE KEY-----", "private key"),
     ],
 )
