@@ -76,6 +76,9 @@ ADVICE = {
     "file in `/etc/sysctl.d` to keep it). Until then what is not watched is scanned at the scan interval: later, but nothing is missed.",
     "LL409": "Let the client upload in order: one connection per file, no segments. A file of up to 8 MiB may be written in any order, and a larger "
     "one whose first bytes come last too, as long as the gateway's spool has room.",
+    "LL430": "A file of a lazy link was a stub, and somebody wrote into it while nothing guarded it (holder, worker and daemon were all dead at once), or its "
+    "attribute was damaged. Whoever opens it gets an I/O error. Copy it from the backing directory as root if what was written matters, and remove it; "
+    "the link makes the stub anew.",
     "LL900": "A defect of lakelink. Nothing partial is visible at the target. Run it again with `--debug` and report what it prints.",
 }
 

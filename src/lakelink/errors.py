@@ -32,6 +32,7 @@ port. Trouble with one path is a `lakelink.model.change.Problem`, a value, made 
     ├── Unsupported           1    this location cannot hold or do that
     │   └── OutOfOrder        1    a large upload was written out of order after its beginning had been sent on
     ├── InTheWay              1    a directory with content stands where a file should go
+    ├── Tampered              1    a stub was written to while nothing guarded it; what is in it is kept
     └── InternalError         70   a broken invariant of ours; please report
 """
 
@@ -279,6 +280,13 @@ class WatchLimit(LakelinkError):
     code = "LL408"
     exit_code = 1
     retry = Retry.LATER
+
+
+class Tampered(LakelinkError):
+    """A stub holds bytes that were written while nothing guarded it, or its attribute is not to be read. They are kept; nothing is loaded over them."""
+
+    code = "LL430"
+    exit_code = 1
 
 
 class InternalError(LakelinkError):
