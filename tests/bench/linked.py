@@ -119,12 +119,13 @@ async def rest(link: Link, lake: Location, _root: Path) -> dict[str, float]:
     await asyncio.sleep(REST_S)
     wall_s = time.perf_counter() - began
     cpu_share = (time.process_time() - cpu_s) / wall_s
+    asked = sum(lake.requests.values()) - requests
     survey_cpu = time.process_time()
     survey_began = time.perf_counter()
     await link.survey()
     return {
         "core_percent": cpu_share * 100,
-        "requests": sum(lake.requests.values()) - requests - 0.0,
+        "requests": asked,
         "survey_s": time.perf_counter() - survey_began,
         "survey_cpu_s": time.process_time() - survey_cpu,
         "rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,

@@ -7,15 +7,17 @@ import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from lakelink.cli.infra import run
+from tests.docs.warm import warm
 from tests.infra.matrix import REGION, SSH_KEY
 
 SPECIFICATION = f'[infra]\nname = "lab"\nregion = "{REGION}"\n'
-SHIM = Path(__file__).parent / "pulumi_shim.py"
 
 
 @pytest.fixture
@@ -125,6 +127,22 @@ def test_link_file_gives_the_same_links_self_hosted(config, capsys):
     }
 
 
+def test_a_link_of_the_written_file_is_one_that_the_program_takes(config, tmp_path, monkeypatch, capsys):
+    from lakelink.cli import main
+
+    links = (
+        '[[infra.associations]]\nfile_system_path = "/a"\nprefix = "x/y"\nauto_import = ["NEW"]\nauto_export = ["NEW", "CHANGED"]\n'
+        '[[infra.associations]]\nfile_system_path = "/b/"\nprefix = "b"\n'
+    )
+    config.write_text(SPECIFICATION + links)
+    assert run(["link-file", "--files-root", str(tmp_path / "lake")]) == 0
+    config.write_text(config.read_text() + capsys.readouterr().out)
+    monkeypatch.setenv("LAKELINK_STATE_DIR", str(tmp_path / "state"))
+    assert main.run(["link", "list", "--json"]) == 0
+    assert {link["name"] for link in json.loads(capsys.readouterr().out)["links"]} == {"lab-0", "lab-1"}
+    assert run(["check", "--no-policy"]) == 3, "beside the associations they would be a second syncer"
+
+
 def test_iam_prints_one_policy_per_part(config, capsys):
     config.write_text(
         SPECIFICATION
@@ -146,22 +164,27 @@ def test_drift_exits_with_1_on_a_difference_and_names_it(config, aws, fsx_endpoi
 # The Pulumi CLI, played by the stand-in
 
 
+@pytest.fixture(scope="module")
+def shim() -> Iterator[str]:
+    """The command of the program that stands where the Pulumi CLI would."""
+    with TemporaryDirectory(prefix="shim") as folder, warm(Path(folder), "tests.infra.pulumi_shim") as command:
+        yield command
+
+
 @pytest.fixture
-def pulumi(tmp_path, monkeypatch, config) -> Path:
+def pulumi(tmp_path, monkeypatch, config, shim) -> Path:
     """A `pulumi` on PATH; its log of calls."""
     folder, state, log = tmp_path / "bin", tmp_path / "state", tmp_path / "log"
     folder.mkdir()
     state.mkdir()
     log.touch()
     program = folder / "pulumi"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{SHIM}" "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {shim} "$@"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{state}")
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "secret passphrase")
     monkeypatch.setenv("PULUMI_SHIM_LOG", str(log))
-    source = Path(sys.modules["lakelink"].__path__[0]).parent
-    monkeypatch.setenv("PYTHONPATH", str(source))
     return log
 
 
@@ -169,9 +192,10 @@ def calls(log: Path) -> list[list[str]]:
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 
-def test_without_the_pulumi_cli_the_version_that_is_needed_is_named(config, monkeypatch, capsys):
+@pytest.mark.parametrize("verb", ["preview", "up", "destroy"])
+def test_without_the_pulumi_cli_the_version_that_is_needed_is_named(config, monkeypatch, capsys, verb):
     monkeypatch.setenv("PATH", "/nowhere")
-    assert run(["up"]) == 2
+    assert run([verb]) == 2
     assert "version 3.200.0 or newer is needed" in capsys.readouterr().err
 
 
@@ -187,11 +211,14 @@ def test_a_broken_rule_stops_before_pulumi_is_asked_for_anything_but_its_version
     assert calls(pulumi) == [["version"]]
 
 
-def test_preview_changes_nothing(pulumi, config, aws, fsx_endpoint, fsx_service, capfd):
+def test_preview_changes_nothing_and_the_passphrase_is_no_argument(
+    pulumi, config, aws, fsx_endpoint, fsx_service, capfd
+):
     assert run(["preview", "--stack", "s1"]) == 0
     assert calls(pulumi)[-1] == ["preview", "--cwd", str(config.parent / "infra"), "--stack", "s1"]
     assert aws("s3").list_buckets()["Buckets"] == []
     assert fsx_service.state.file_systems == {}
+    assert "secret passphrase" not in pulumi.read_text(), "it would be seen in the process list"
 
 
 def test_destroy_spares_what_is_protected_and_says_so(pulumi, config, capfd):
@@ -233,11 +260,6 @@ def test_when_the_subnet_fails_the_summary_says_what_exists_and_a_second_run_fin
     assert "all 34 resources exist" in capfd.readouterr().out
     assert [vpc["CidrBlock"] for vpc in aws("ec2").describe_vpcs()["Vpcs"] if not vpc["IsDefault"]] == ["10.60.0.0/16"]
     assert run(["drift"]) == 0
-
-
-def test_the_passphrase_never_becomes_an_argument(pulumi, config, capfd):
-    run(["preview"])
-    assert "secret passphrase" not in pulumi.read_text()
 
 
 def test_the_ready_project_is_eight_lines_and_builds_what_the_file_says(config, tmp_path):

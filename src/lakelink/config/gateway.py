@@ -58,6 +58,8 @@ class GatewaySettings:
     audit_log: str  # a file; "" = audit.log in the state directory
     spool: str  # a directory; "" = in the state directory
     drain_s: float
+    rename_replaces: bool  # a plain RENAME replaces what is there
+    symlinks: bool  # clients may make symbolic links
     limits: GatewayLimits
 
 
@@ -87,6 +89,8 @@ def read_gateway(document: Document, environ: Mapping[str, str] = os.environ) ->
         audit_log=_path(section, "audit_log"),
         spool=_path(section, "spool"),
         drain_s=section.duration_s("drain", 60.0).value,
+        rename_replaces=section.flag("rename_replaces").value,
+        symlinks=section.flag("symlinks").value,
         limits=_limits(section),
     )
     section.finish()

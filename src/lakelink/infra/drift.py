@@ -61,7 +61,7 @@ def desired(spec: LakeSpec) -> Facts:
         facts["agent"] = _instance(spec, "agent", spec.agent.instance_type, names.AGENT_GROUP)
     if spec.events.enabled:
         prefix = names.prefix_key(spec.events.prefix)
-        facts["queue"] = {"notification": f"s3:ObjectCreated:* s3:ObjectRemoved:* {prefix}".strip()}
+        facts["queue"] = {"notification": f"{' '.join(sorted(names.BUCKET_EVENTS))} {prefix}".strip()}
     return facts
 
 
@@ -131,7 +131,6 @@ def _file_system(spec: LakeSpec) -> dict[str, Any]:
         "read_cache_mode": cache.sizing_mode if cache else None,
         "read_cache_gib": cache.size_gib if cache else None,
         "kms_key_id": spec.kms_key_id or None,
-        "root_squash": spec.root_squash or None,
         "weekly_maintenance_start_time": spec.weekly_maintenance_start_time or None,
         "efa_enabled": spec.efa_enabled or None,
     }
@@ -142,9 +141,16 @@ def _file_system(spec: LakeSpec) -> dict[str, Any]:
         "data_compression_type": spec.data_compression_type,
         "file_system_type_version": spec.file_system_type_version,
         "automatic_backup_retention_days": spec.automatic_backup_retention_days,
+        # Off is written in two ways, and as nothing at all.
+        "root_squash": squash(spec.root_squash),
         **{key: value for key, value in optional.items() if value is not None},
         **_tagged(spec, "file-system"),
     }
+
+
+def squash(text: str) -> str:
+    """Whose rights a client's root has on the file system, in one spelling."""
+    return "off" if text in {"", "0:0"} else text
 
 
 def _association(spec: LakeSpec, index: int, link: Association) -> dict[str, Any]:

@@ -141,9 +141,7 @@ DEPLOY_ACTIONS: Final[dict[str, tuple[str, ...]]] = {
         "fsx:TagResource",
         "fsx:UntagResource",
         "fsx:ListTagsForResource",
-        "iam:CreateServiceLinkedRole",
-        "iam:AttachRolePolicy",
-        "iam:PutRolePolicy",
+        "iam:CreateServiceLinkedRole",  # and with it what that role takes, see `iam.deployer`
         "s3:ListBucket",
         "s3:GetBucketNotification",
         "s3:PutBucketNotification",

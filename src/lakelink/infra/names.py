@@ -13,6 +13,8 @@ FILE_SYSTEM_GROUP: Final = "file-system-group"
 CLIENT_GROUP: Final = "client-group"
 ENDPOINT_GROUP: Final = "endpoint-group"
 AGENT_GROUP: Final = "agent-group"
+# What lakelink's feed reads; objects that a lifecycle rule expires raise no ObjectRemoved.
+BUCKET_EVENTS: Final = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:LifecycleExpiration:*")
 
 
 def tags(spec: LakeSpec, part: str) -> dict[str, str]:
@@ -29,6 +31,11 @@ def tags(spec: LakeSpec, part: str) -> dict[str, str]:
 def bucket_name(spec: LakeSpec) -> str:
     """The bucket's name: the one that was asked for, or one derived from stack and region, so that it can be found again."""
     return spec.bucket.name or f"{spec.name}-{spec.region}-lake"
+
+
+def partition(region: str) -> str:
+    """The part of AWS a region belongs to, which every ARN begins with."""
+    return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(region.rpartition("-")[0].rpartition("-")[0], "aws")
 
 
 def queue_name(spec: LakeSpec) -> str:

@@ -9,12 +9,27 @@ from typing import Any, TypeAlias
 
 from lakelink.errors import NotPermitted, Unreachable, UsageError
 from lakelink.infra import names
-from lakelink.infra.drift import ABSENT, Facts, rule_name
+from lakelink.infra.drift import ABSENT, Facts, rule_name, squash
 from lakelink.infra.network import INSIDE
 from lakelink.infra.spec import LakeSpec
 
 Client: TypeAlias = Any  # boto3 makes its clients at run time
-_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "ExpiredToken", "InvalidClientTokenId"}
+_DENIED = {
+    "403",
+    "AccessDenied",
+    "AccessDeniedException",
+    "UnauthorizedOperation",
+    "AuthFailure",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "RequestExpired",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+    "SignatureDoesNotMatch",
+    "InvalidSignatureException",
+    "OptInRequired",
+}
 _GONE = {"404", "NoSuchBucket", "NotFound", "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 _UNSET = {
     "NoSuchBucketPolicy",
@@ -65,7 +80,7 @@ def _translated() -> Iterator[None]:
         yield
     except ClientError as problem:
         code = str(problem.response.get("Error", {}).get("Code", ""))
-        if code in _DENIED or code == "403":
+        if code in _DENIED:
             hint = "`lakelink infra iam` prints the policy under `drift`."
             raise NotPermitted(f"{problem.operation_name} is not permitted ({code})", hint=hint) from problem
         raise Unreachable(f"{problem.operation_name} failed: {problem}", hint="Try again later.") from problem
@@ -123,12 +138,23 @@ def _bucket(s3: Client, spec: LakeSpec) -> Facts:
 
 
 def _refuses_plain(policy: str) -> bool:
-    """Whether some statement denies everyone what comes without TLS."""
+    """Whether some statement denies everyone everything, on the bucket and its objects, that comes without TLS."""
     return any(
-        statement.get("Effect") == "Deny"
-        and statement.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport") == "false"
-        for statement in json.loads(policy)["Statement"]
+        one.get("Effect") == "Deny"
+        and one.get("Principal") in ("*", {"AWS": "*"}, {"AWS": ["*"]})
+        and {"s3:*", "*"} & set(_several(one.get("Action", [])))
+        and any(resource.endswith("/*") for resource in _several(one.get("Resource", [])))
+        and any(not resource.endswith("/*") for resource in _several(one.get("Resource", [])))
+        and list(one.get("Condition", {})) == ["Bool"]
+        and {key.lower(): _several(value) for key, value in one["Condition"]["Bool"].items()}
+        == {"aws:securetransport": ["false"]}
+        for one in _several(json.loads(policy)["Statement"])
     )
+
+
+def _several(value: Any) -> list[Any]:
+    """What a policy may write as one or as a list of them."""
+    return list(value) if isinstance(value, list) else [value]
 
 
 def _all(ec2: Client, operation: str, key: str, filters: Mapping[str, Sequence[str]]) -> list[Any]:
@@ -227,7 +253,7 @@ def _file_system(system: Mapping[str, Any]) -> dict[str, Any]:
         "efa_enabled": lustre.get("EfaEnabled"),
         "weekly_maintenance_start_time": lustre.get("WeeklyMaintenanceStartTime"),
         "automatic_backup_retention_days": lustre.get("AutomaticBackupRetentionDays", 0),
-        "root_squash": lustre.get("RootSquashConfiguration", {}).get("RootSquash"),
+        "root_squash": squash(lustre.get("RootSquashConfiguration", {}).get("RootSquash", "")),
         "metadata_mode": meta.get("Mode"),
         "metadata_iops": meta.get("Iops"),
         "read_cache_mode": cache.get("SizingMode"),

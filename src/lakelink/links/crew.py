@@ -35,6 +35,9 @@ class Crew:
     committer: Committer
     told: list[_parts.Observer] = field(default_factory=list)
     doomed: Doomed = field(default_factory=Doomed)
+    placing: set[str] = field(
+        default_factory=set
+    )  # imports that the last process had begun: a power failure may have torn them
 
     def note_both(self, path: str, now_s: float) -> Mark:
         """The path is to be looked at on both sides."""

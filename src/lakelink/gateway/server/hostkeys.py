@@ -173,13 +173,13 @@ def _read(path: Path, passphrase: Secret | None = None) -> asyncssh.SSHKey:
         raise StorageError(
             f"the host key {path} cannot be read: {error.strerror}", hint="Host keys belong to root; run as root."
         ) from error
-    except asyncssh.KeyEncryptionError as error:
+    except (asyncssh.KeyEncryptionError, asyncssh.KeyImportError) as error:
+        if not isinstance(error, asyncssh.KeyEncryptionError) and "assphrase" not in str(error):
+            raise UsageError(
+                f"{path} is no private key: {error}", hint="It begins with -----BEGIN … PRIVATE KEY-----."
+            ) from error
         raise UsageError(
             f"{path} has a passphrase, and not this one", hint="lakelink gateway hostkey import FILE --passphrase-stdin"
-        ) from error
-    except asyncssh.KeyImportError as error:
-        raise UsageError(
-            f"{path} is no private key: {error}", hint="It begins with -----BEGIN … PRIVATE KEY-----."
         ) from error
 
 

@@ -36,7 +36,12 @@ class SftpSessions:
         self._document = document
         self._on_stored = on_stored
         self._limits = SftpLimits(handles=settings.limits.max_handles, idle_s=settings.limits.idle_timeout_s)
-        options = SharedOptions(spool_directory=str(spool), spool_bytes=settings.limits.spool_max_bytes)
+        options = SharedOptions(
+            spool_directory=str(spool),
+            spool_bytes=settings.limits.spool_max_bytes,
+            rename_replaces=settings.rename_replaces,
+            makes_symlinks=settings.symlinks,
+        )
         self._shared = Shared(options)
 
     async def open(self, visitor: Visitor, audit: Audit) -> SftpSubsystem:

@@ -130,7 +130,9 @@ async def _key(user: PlannedUser, key: KeyFact, line: str, server: Server) -> Ch
     if "cert-authority" in options:
         return Check(subject, Verdict.SKIPPED, "an authority; only a certificate of it can be shown")
     try:
-        is_taken = await wire.would_accept(server, user.name, f"{key.type} {line[line.index('AAAA') :].split(maxsplit=1)[0]}")
+        is_taken = await wire.would_accept(
+            server, user.name, f"{key.type} {line[line.index('AAAA') :].split(maxsplit=1)[0]}"
+        )
     except LakelinkError as error:
         return Check(subject, Verdict.FAILED, error.message)
     if is_taken:

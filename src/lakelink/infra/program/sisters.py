@@ -57,7 +57,7 @@ class LakeEvents(pulumi.ComponentResource):
                 {
                     "id": "lakelink",
                     "queue_arn": self.queue.arn,
-                    "events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"],
+                    "events": list(names.BUCKET_EVENTS),
                     "filter_prefix": names.prefix_key(spec.events.prefix) or None,
                 }
             ],

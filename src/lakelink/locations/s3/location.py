@@ -29,6 +29,7 @@ from lakelink.locations.base import (
     Write,
 )
 from lakelink.locations.content import BytesContent, Content
+from lakelink.locations.s3.browsing import list_directory
 from lakelink.locations.s3.buffers import Buffers
 from lakelink.locations.s3.client import S3Client
 from lakelink.locations.s3.conditions import head
@@ -110,6 +111,10 @@ class S3Location:
 
     def scan(self, excludes: Excludes | None = None) -> AsyncIterator[Batch]:
         return scan(self.client, self.keys, excludes)
+
+    def list_directory(self, path: str) -> AsyncIterator[Batch]:
+        """See `Browsable.list_directory`. The rows of directories have no version, whether there is a marker or not."""
+        return list_directory(self.client, self.keys, path)
 
     async def stat(self, paths: Sequence[str]) -> list[Entry | LakelinkError | None]:
         return await self._each(paths, self._stat_one)
