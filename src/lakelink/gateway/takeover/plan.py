@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
 
 import msgspec
 from msgspec import Struct, field
@@ -101,12 +99,14 @@ class Plan(Struct, kw_only=True, omit_defaults=True):
         return [finding for finding in self.findings if finding.severity is Severity.BLOCKER]
 
 
-@dataclass(frozen=True, slots=True)
-class Here:
-    """What the gateway has already."""
+class Here(Struct, frozen=True):
+    """What the gateway has already: accounts by name, fingerprints of host keys in order."""
 
-    accounts: Mapping[str, Account] = MappingProxyType({})
-    host_keys: Sequence[str] = ()  # fingerprints in order
+    accounts: dict[str, Account] = {}
+    host_keys: list[str] = []
+
+    def __repr__(self) -> str:
+        return f"Here({len(self.accounts)} accounts, {self.host_keys})"
 
 
 def make_plan(facts: Facts, secrets: Secrets, answers: Answers, here: Here, made_at: str) -> Plan:
@@ -307,10 +307,15 @@ def _compare(planned: PlannedUser, secret: UserSecret, account: Account | None, 
 
 def _host_key_findings(facts: Facts, here: Sequence[str]) -> list[Finding]:
     wanted = [key.fingerprint for key in facts.host_keys]
+    found = []
+    if any(key.type.startswith("ecdsa-") for key in facts.host_keys):
+        text = "clients that know the ECDSA host key alone are shown it by the policy compatible, and not by modern"
+        found.append(warning("host-keys:policy", text, hint="gateway.toml, which apply writes, has it."))
     if not here or list(here) == wanted:
-        return []
+        return found
     text = f"the gateway has {len(here)} host keys of its own; clients of the old server would not know it"
     return [
+        *found,
         blocker(
             HOST_KEYS_HERE,
             text,

@@ -12,13 +12,12 @@ SNIPPET = "gateway.toml"
 def settings_text(facts: Facts) -> str:
     """A [gateway] section; what has no counterpart is a comment, so that it is seen."""
     server = facts.server
-    port = server.ports[0] if server.ports else 22
-    hosts = [address.rpartition(":")[0] for address in server.listen if address.rpartition(":")[2] == str(port)]
-    listen = [f"{host}:{port}" for host in dict.fromkeys(hosts) if host] or [f"0.0.0.0:{port}"]
+    listen = server.listen or [f"0.0.0.0:{port}" for port in server.ports or [22]]
     lines = [
         "# Written by `lakelink gateway import apply`: the old server's settings. Take over what you want into lakelink.toml."
     ]
     lines += ["[gateway]", f"listen = {json.dumps(listen)}  # once the old server has let go of the port"]
+    lines.append('policy = "compatible"  # what clients of a grown server need; `verify` says what "modern" would take away')
     if server.banner:
         lines.append(f"banner = {json.dumps(server.banner, ensure_ascii=False)}")
     if server.allow:
@@ -26,8 +25,6 @@ def settings_text(facts: Facts) -> str:
     if server.never_banned:
         lines.append(f"never_ban = {json.dumps(server.never_banned)}  # as fail2ban")
     lines += _limits(server.settings)
-    if len(server.ports) > 1:
-        lines.append(f"# the old server also listens on port {', '.join(map(str, server.ports[1:]))}")
     return "\n".join(lines) + "\n"
 
 
