@@ -35,7 +35,7 @@ class SftpSessions:
     ) -> None:
         self._document = document
         self._on_stored = on_stored
-        self._limits = SftpLimits(handles=settings.limits.max_handles, idle_s=settings.limits.idle_timeout_s)
+        self._limits = SftpLimits(handles=settings.limits.max_handles)
         options = SharedOptions(
             spool_directory=str(spool),
             spool_bytes=settings.limits.spool_max_bytes,
@@ -58,4 +58,4 @@ class SftpSessions:
         await self._shared.aclose()
 
     def _open(self, text: str) -> Coroutine[Any, Any, Location]:
-        return open_location(parse_location(text, self._document), OpenOptions(one_file=False, must_exist=False))
+        return open_location(parse_location(text, self._document), OpenOptions(writable=True))
