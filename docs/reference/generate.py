@@ -29,6 +29,8 @@ ADVICE = {
     "is what you want, pass what the hint names (`--max-delete`, `--allow-empty-source`).",
     "LL201": "Another run writes to the same target; the message names its process. Wait for it. If that process is gone, so is the lock: there is "
     "nothing to remove by hand.",
+    "LL202": "The SFTP gateway told its client why it does not do what was asked; nothing was changed. The sentence is in the client's display and in the "
+    "audit log.",
     "LL210": "The root of the halts below; it is never shown itself.",
     "LL211": "Is the file system mounted, the server up, the path spelled right? The link looks again every few seconds and goes on by itself; nothing "
     "was concluded from what could not be seen.",
@@ -78,6 +80,8 @@ ADVICE = {
     "LL407": "Pass `--delete` if the file should take the directory's place, or move the directory away.",
     "LL408": "The user, or all users together, watch as many directories as the kernel allows. Raise the setting that the hint names (`sysctl -w`, and a "
     "file in `/etc/sysctl.d` to keep it). Until then what is not watched is scanned at the scan interval: later, but nothing is missed.",
+    "LL409": "Let the client upload in order: one connection per file, no segments. A file of up to 8 MiB may be written in any order, and a larger "
+    "one whose first bytes come last too, as long as the gateway's spool has room.",
     "LL430": "A file of a lazy link was a stub, and somebody wrote into it while nothing guarded it (holder, worker and daemon were all dead at once), or its "
     "attribute was damaged. Whoever opens it gets an I/O error. Copy it from the backing directory as root if what was written matters, and remove it; "
     "the link makes the stub anew.",

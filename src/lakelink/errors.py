@@ -8,6 +8,7 @@ port. Trouble with one path is a `lakelink.model.change.Problem`, a value, made 
     │   └── ConfigError       2    a setting is wrong; names the setting and where it came from
     ├── Refused               3    a safety rule says no; nothing was touched
     │   └── Busy              3    another run holds the target
+    │   └── Declined          3    the gateway does not do that; the sentence is for its client
     ├── Halt                  3    a link stopped before it does harm; it goes on when the cause is gone
     │   ├── RootGone          3    its directory is not there, or does not answer
     │   ├── RootReplaced      3    another directory is in its place, or the file system is not mounted
@@ -29,6 +30,7 @@ port. Trouble with one path is a `lakelink.model.change.Problem`, a value, made 
     ├── Corrupt               1    bytes arrived that do not match their checksum or length
     ├── NoSpace               1    the target is full or over quota
     ├── Unsupported           1    this location cannot hold or do that
+    │   └── OutOfOrder        1    a large upload was written out of order after its beginning had been sent on
     ├── InTheWay              1    a directory with content stands where a file should go
     ├── Tampered              1    a stub was written to while nothing guarded it; what is in it is kept
     └── InternalError         70   a broken invariant of ours; please report
@@ -88,6 +90,12 @@ class Busy(Refused):
 
     code = "LL201"
     retry = Retry.LATER
+
+
+class Declined(Refused):
+    """The gateway does not do what its client asked for; nothing was touched. The sentence is for the client."""
+
+    code = "LL202"
 
 
 class Halt(LakelinkError):
@@ -251,6 +259,12 @@ class NameUnsupported(Unsupported):
     """The other side cannot hold this name; the path is reported and skipped."""
 
     code = "LL406"
+
+
+class OutOfOrder(Unsupported):
+    """A large upload was written out of order after its beginning had been sent on; nothing was stored."""
+
+    code = "LL409"
 
 
 class InTheWay(LakelinkError):

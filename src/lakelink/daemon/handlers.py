@@ -26,11 +26,12 @@ from lakelink.api.answers import (
 )
 from lakelink.daemon import journals
 from lakelink.daemon.admission import admit
+from lakelink.daemon.gateway import GatewayService
 from lakelink.daemon.hsm import carry_out, hsm_report, refuse_released
 from lakelink.daemon.keeper import Keeper
 from lakelink.daemon.server import Asked
 from lakelink.daemon.supervisor import Supervisor, refuse_queued
-from lakelink.errors import InternalError
+from lakelink.errors import InternalError, NotFound
 from lakelink.links.hsm.commands import Report
 from lakelink.links.stores import Stores
 from lakelink.model.linkspec import LinkSpec, LinkStatus
@@ -47,11 +48,16 @@ class Handlers:
     """Carries out calls on a supervisor. `describe` and `reload` are the daemon's own."""
 
     def __init__(
-        self, supervisor: Supervisor, describe: Callable[[], Daemon], reload: Callable[[], Awaitable[list[str]]]
+        self,
+        supervisor: Supervisor,
+        describe: Callable[[], Daemon],
+        reload: Callable[[], Awaitable[list[str]]],
+        gateway: Callable[[], GatewayService | None] = lambda: None,
     ) -> None:
         self._supervisor = supervisor
         self._describe = describe
         self._reload = reload
+        self._gateway = gateway
         self._by_call: dict[type[calls.Call[Any]], Callable[[Any, Asked], Awaitable[Any]]] = {
             calls.DescribeDaemon: self._daemon,
             calls.Reload: self._reloaded,
@@ -85,9 +91,17 @@ class Handlers:
             LakelinkError: what the asker is told.
         """
         handler = self._by_call.get(type(asked.call))
+        if handler is None and isinstance(asked.call, calls.GATEWAY):
+            return await self._of_gateway(asked)
         if handler is None:
             raise InternalError(f"nobody carries out {asked.call.name}")
         return await handler(asked.call, asked)
+
+    async def _of_gateway(self, asked: Asked) -> Any:
+        gateway = self._gateway()
+        if gateway is None:
+            raise NotFound("this daemon runs no gateway", hint="A [gateway] section in its settings makes it run one.")
+        return await gateway(asked)
 
     def report(self) -> StatusReport:
         """How everything stands."""

@@ -188,6 +188,8 @@ class Carrier:
         """The path is done with for now."""
         mark = left.pop(look.path)
         self._crew.doomed.finished(look.path)
+        if result is not None:
+            self._crew.placing.discard(look.path)
         self._crew.committer.add([result] if result else [], [mark])
         if result is not None:
             failure = error if error is not None else (look.error if result.trouble else None)

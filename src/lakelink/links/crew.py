@@ -41,6 +41,9 @@ class Crew:
     lazy: Laziness | None = None
     told: list[_parts.Observer] = field(default_factory=list)
     doomed: Doomed = field(default_factory=Doomed)
+    placing: set[str] = field(
+        default_factory=set
+    )  # imports that the last process had begun: a power failure may have torn them
 
     def effects(self) -> Effects:
         """What is done to both sides, in the way of this link."""

@@ -17,6 +17,7 @@ from lakelink.links.dirty import FILES, LAKE
 from lakelink.links.effects import Step
 from lakelink.links.keeping import clash_of
 from lakelink.links.observe import Look
+from lakelink.links.torn import is_torn_copy
 from lakelink.locations.base import Attentive
 from lakelink.model.entry import Entry, Kind
 from lakelink.model.link import Agreed, Event
@@ -35,6 +36,7 @@ TICK_S = 0.012
 TICK_PATIENCE_S = 2.0
 """What is written to without a pause is carried after so long all the same."""
 DELETES = frozenset({Verb.EXPORT_DELETE, Verb.IMPORT_DELETE})
+_TORN = (Verb.KEEP_BOTH, Verb.TAKE_FILES)
 _EVENTS = {Delta.NEW: Event.NEW, Delta.DELETED: Event.DELETED}
 
 
@@ -65,6 +67,7 @@ class Judge:
             except LakelinkError as error:
                 return self.failed(look, error)
             decision = decide(look.path, look.base, look.files, look.lake, crew.rule, same_bytes=look.same_bytes)
+        decision = await self._untorn(decision)
         if decision is not None and decision.verb is Verb.EXPORT and await self._is_only_touched(look):
             decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
         if decision is None and await self._is_other_content(look):
@@ -74,6 +77,19 @@ class Judge:
         if decision.verb is Verb.EXPORT and look.mark.unsettled and await self._is_being_written(look):
             return None
         return self._act(look, decision)
+
+    async def _untorn(self, decision: Decision | None) -> Decision | None:
+        """A file that is a part of what an import had begun to put there is no change of anybody's, and no conflict."""
+        crew = self._crew
+        if decision is None or decision.path not in crew.placing or decision.verb not in _TORN:
+            return decision
+        files, lake = _both(decision)
+        try:
+            if await is_torn_copy(decision.path, (crew.files, files), (crew.lake, lake)):
+                return replace(decision, verb=Verb.IMPORT, reason="a power failure left a part of it")
+        except LakelinkError:
+            pass  # a side moved: somebody works on it
+        return decision
 
     def _is_fresh(self, look: Look) -> bool:
         """Whether the file could still be written to without a change of its version."""

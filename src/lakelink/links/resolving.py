@@ -16,7 +16,7 @@ from lakelink.model.entry import Entry, Expect, Kind
 from lakelink.model.link import Agreed
 from lakelink.model.path import display
 from lakelink.model.plan import Verb
-from lakelink.state.findings import Clash, Result
+from lakelink.state.findings import Clash, Intent, Result
 
 Keep = Literal["files", "lake", "both"]
 _STANDING = {"files": Verb.TAKE_FILES, "lake": Verb.TAKE_LAKE, "both": Verb.KEEP_BOTH}
@@ -56,6 +56,7 @@ async def _settle_copy(crew: Crew, clash: Clash, keep: Keep) -> None:
         (answer,) = await crew.files.write([write])
         if isinstance(answer, LakelinkError):
             raise answer
+        await crew.files.flush()  # the copy goes only when its bytes are safe at the path
     (error,) = await crew.files.delete([Delete(copy, kept.kind, Expect(kept.version))])
     now_s = crew.clock.monotonic()
     for changed in (path, copy):
@@ -82,6 +83,9 @@ async def _settle_standing(crew: Crew, clash: Clash, keep: Keep) -> None:
         answer = await _force(crew, look, keep, clash.reason)
         await crew.files.flush()
         crew.journal.settle([Result(clash.path, keep_base=False, base=answer)], crew.clock.time_ns())
+    except LakelinkError:
+        crew.note_both(clash.path, crew.clock.monotonic())  # what was begun is looked at
+        raise
     finally:
         crew.dirty.done(mark)
 
@@ -91,6 +95,7 @@ async def _force(crew: Crew, look: Look, keep: Keep, reason: str) -> Agreed | No
     if not isinstance(files, Entry) or not isinstance(lake, Entry):
         raise PreconditionFailed(f"{display(look.path)} is not on both sides any more", hint="It is looked at again.")
     step = Step(look, _STANDING[keep], files, lake, reason)
+    crew.journal.begin([Intent(step.path, step.verb.value)], crew.clock.time_ns())
     answer = await crew.keeper(crew.effects()).run(step, crew.rule.conflict)
     if isinstance(answer, LakelinkError):
         raise answer

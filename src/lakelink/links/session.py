@@ -19,6 +19,7 @@ from lakelink.links.parts import Observer as Told
 from lakelink.links.parts import Parts
 from lakelink.links.survey import Surveyor
 from lakelink.links.tally import Tally
+from lakelink.links.torn import PLACING
 from lakelink.links.waiting import first
 from lakelink.links.wants import Wants
 from lakelink.locations.base import Uploader
@@ -132,6 +133,7 @@ class Session:
         if large and isinstance(parts.lake, Uploader):
             # Parts of an upload that nobody will complete cost money until they are gone.
             await parts.lake.abort_uploads(large)
+        self.crew.placing.update(intent.path for intent in intents if intent.verb in PLACING)
         for intent in intents:
             self.crew.note_both(intent.path, now_s)
         for path, side, subtree in parts.journal.dirty():

@@ -128,3 +128,26 @@ class StreamContent(Content):
         if start or end is not None:
             raise ValueError("a stream has no ranges")
         return self._opener()
+
+
+class ExtendedContent(Content):
+    """The first `cut_bytes` of one version, then a stream, read once. Where both are in one store, the first part need not be fetched."""
+
+    size_bytes: int | None = None
+
+    def __init__(self, origin: Content, cut_bytes: int, rest: StreamContent) -> None:
+        self.origin = origin
+        self.cut_bytes = cut_bytes
+        self.rest = rest
+
+    async def load(self) -> bytes:
+        return b"".join([chunk async for chunk in self.chunks()])
+
+    async def chunks(self, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        if start or end is not None:
+            raise ValueError("a stream has no ranges")
+        if self.cut_bytes:
+            async for chunk in self.origin.chunks(0, self.cut_bytes):
+                yield chunk
+        async for chunk in self.rest.chunks():
+            yield chunk

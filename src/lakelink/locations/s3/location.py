@@ -29,6 +29,7 @@ from lakelink.locations.base import (
     Write,
 )
 from lakelink.locations.content import BytesContent, Content
+from lakelink.locations.s3.browsing import list_directory
 from lakelink.locations.s3.buffers import Buffers
 from lakelink.locations.s3.client import S3Client
 from lakelink.locations.s3.conditions import head
@@ -44,6 +45,7 @@ from lakelink.locations.s3.multipart import abort_abandoned, put_large
 from lakelink.locations.s3.options import MAX_OBJECT_BYTES, SMALL_BYTES
 from lakelink.locations.s3.pouring import first_of
 from lakelink.locations.s3.staging import forget, put_staged, sweep
+from lakelink.locations.s3.tagging import add_tags
 from lakelink.locations.s3.upload import StoreTraits, put_small
 from lakelink.locations.wrap.wire_metered import MeteredWire
 from lakelink.model.entry import Entry, Kind
@@ -110,6 +112,10 @@ class S3Location:
     def scan(self, excludes: Excludes | None = None) -> AsyncIterator[Batch]:
         return scan(self.client, self.keys, excludes)
 
+    def list_directory(self, path: str) -> AsyncIterator[Batch]:
+        """See `Browsable.list_directory`. The rows of directories have no version, whether there is a marker or not."""
+        return list_directory(self.client, self.keys, path)
+
     async def stat(self, paths: Sequence[str]) -> list[Entry | LakelinkError | None]:
         return await self._each(paths, self._stat_one)
 
@@ -155,6 +161,10 @@ class S3Location:
 
         await self._learn(bool(copies))
         return await self._each(copies, one)
+
+    async def tag(self, path: str, tags: Mapping[str, str]) -> None:
+        """As `Taggable.tag`."""
+        await add_tags(self.client, self.keys.key(path), tags)
 
     @property
     def requests(self) -> Mapping[str, int]:

@@ -90,10 +90,28 @@ class _Links:
             member.fail(self._life.choice(list(End)))
 
     async def _end(self) -> list[str]:
+        """Calm: it comes to rest as it is set; and when everything is carried again, to rest with both sides equal."""
         world = self._world
         for member in self._members:
             member.mount()
             member.people.rest()
+        faults = []
+        if any(member.operator.is_strict for member in self._members):
+            faults = await self._rest("as it is set")
+            for member in self._members:
+                member.operator.open()
+        faults += await self._rest("at the end")
+        faults += [fault for member in self._members for fault in [*self._judged(member), *member.faults]]
+        names = {name for key in world.store.objects.now for name in key.split("/")}
+        faults += [f"a conflict copy of a conflict copy: {name}" for name in sorted(names) if name.count(CONFLICT) > 1]
+        for member in self._members:
+            await member.stop()
+        return faults + world.ledger.lost(world.tokens())
+
+    async def _rest(self, when: str) -> list[str]:
+        """All start anew, and nothing stirs any more after a while; what is wrong with that."""
+        world = self._world
+        for member in self._members:
             await member.stop()
             member.start()
         before = world.mutations, *(member.machine.disk.changes for member in self._members)
@@ -103,16 +121,9 @@ class _Links:
             after = world.mutations, *(member.machine.disk.changes for member in self._members)
             silent = silent + 1 if before == after else 0
             if silent >= _SILENT_ROUNDS:
-                break
+                return []
             before = after
-        faults = [fault for member in self._members for fault in [*self._judged(member), *member.faults]]
-        if silent < _SILENT_ROUNDS:
-            faults.append(f"still not at rest after {_LAST_ROUNDS} rounds")
-        names = {name for key in world.store.objects.now for name in key.split("/")}
-        faults += [f"a conflict copy of a conflict copy: {name}" for name in sorted(names) if name.count(CONFLICT) > 1]
-        for member in self._members:
-            await member.stop()
-        return faults + world.ledger.lost(world.tokens())
+        return [f"still not at rest after {_LAST_ROUNDS} rounds, {when}"]
 
     def _judged(self, member: Member) -> list[str]:
         name = member.machine.name

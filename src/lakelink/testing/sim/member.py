@@ -21,6 +21,7 @@ from lakelink.testing.sim.kernel import SimKernel
 from lakelink.testing.sim.lazy import LazyTree
 from lakelink.testing.sim.ledger import tokens_in
 from lakelink.testing.sim.machine import Machine
+from lakelink.testing.sim.operator import Operator
 from lakelink.testing.sim.people import People
 from lakelink.testing.sim.process import End
 from lakelink.testing.sim.traces import Traces
@@ -77,9 +78,10 @@ class Member:
         self._lazy = lazy
         if lazy is not None:
             lazy.settle(self.people, self._top)
-        self._spec = LinkSpec(
+        spec = LinkSpec(
             name="link", ident=f"ident-{name}", files=f"file://{ROOT}", lake=f"s3://lake/{prefix}", pace=PACE
         )
+        self.operator = Operator(world, self.machine, ROOT, spec)
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._empty: Inode | None = None
@@ -142,7 +144,7 @@ class Member:
         world.store.objects.told.append(told)
         parts = self._parts(feeds)
         try:
-            self.link = Link(self._spec, parts)
+            self.link = Link(self.operator.spec, parts)
             await self._until_stopped(self.link)
         finally:
             events.close()
@@ -176,14 +178,17 @@ class Member:
     async def _until_stopped(self, link: Link) -> None:
         running = asyncio.ensure_future(self._at_work(link))
         waiting = asyncio.ensure_future(self._stop.wait())
+        operating = asyncio.ensure_future(self.operator.run(link))
+        tasks = {running, waiting, operating}
         try:
             await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (running, waiting):
+            for task in tasks:
                 task.cancel()
-            await asyncio.wait({running, waiting})
-        if not running.cancelled():
-            running.result()
+            await asyncio.wait(tasks)
+        for task in (running, operating):
+            if not task.cancelled():
+                task.result()
 
     async def _at_work(self, link: Link) -> None:
         if self._lazy is None or link.parts.lazy is None:

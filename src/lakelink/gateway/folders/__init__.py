@@ -1,0 +1,1 @@
+"""What a user sees: virtual directories, and the locations behind them."""

@@ -1,0 +1,1 @@
+"""SFTP version 3 without a transport: bytes in, bytes out."""
