@@ -18,9 +18,11 @@ from lakelink.links.hsm.tree import Tree
 from lakelink.model.entry import Version
 from lakelink.model.path import display
 from lakelink.ports import permission
+from lakelink.ports.linux import LinuxKernel
 
 _NAMELESS = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
-_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_kernel = LinuxKernel()
 
 
 def prepare(tree: Tree, fd: int, new: NewStub) -> Version:
@@ -42,7 +44,8 @@ def make(tree: Tree, stubs: Sequence[NewStub]) -> list[Version | LakelinkError]:
     made: list[Version | LakelinkError] = []
     for parent, group in groupby(stubs, lambda one: one.path.rpartition("/")[0]):
         try:
-            directory_fd = os.open(parent or ".", _DIRECTORY, dir_fd=tree.fd)
+            # No component may be a symlink: it could lead out of the tree.
+            directory_fd = _kernel.open_beneath(parent or ".", _DIRECTORY, dir_fd=tree.fd)
         except OSError as error:
             made.extend(_translate(one.path, error) for one in group)
             continue
@@ -71,7 +74,7 @@ def _translate(path: str, error: OSError) -> LakelinkError:
     shown = display(path)
     if error.errno == errno.EEXIST:
         return PreconditionFailed(f"{shown} is there already", hint="It will be looked at again.")
-    if error.errno in {errno.ENOENT, errno.ENOTDIR}:
+    if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
         return NotFound(f"{shown}: its directory is not there")
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return NoSpace(f"{shown}: {error.strerror}", hint="A stub takes an inode, and a block where its name is long.")
