@@ -282,6 +282,27 @@ class WatchLimit(LakelinkError):
     retry = Retry.LATER
 
 
+class NotResident(LakelinkError):
+    """The bytes of a file of a lazy link are in the lake at the moment, not here: it is a stub. Who opens it by its path has them loaded."""
+
+    code = "LL420"
+    exit_code = 1
+    retry = Retry.AFTER_RESCAN
+
+
+class ContentUnknown(LakelinkError):
+    """A file of a lazy link shows no bytes, and nothing says that zeros are meant: it may be a stub that lost its mark. It is neither read nor stored."""
+
+    code = "LL421"
+    exit_code = 1
+
+
+class ContentLost(LakelinkError):
+    """The version of an object that a stub stands for is gone from the lake: what the file held is not to be had any more."""
+
+    code = "LL422"
+
+
 class Tampered(LakelinkError):
     """A stub holds bytes that were written while nothing guarded it, or its attribute is not to be read. They are kept; nothing is loaded over them."""
 

@@ -69,6 +69,7 @@ CASES: dict[str, tuple[str, Case]] = {
     "links-export": ("20,000 files of 10 KB by tar x, with a link behind", lambda b, _: link_cases.export(b, 20_000)),
     "links-import": ("first import of 20,000 objects of 10 KB", lambda b, _: link_cases.first_import(b, 20_000)),
     "links-latency": ("close of a 4 KiB file to object visible", lambda b, _: link_cases.latency(b)),
+    "links-arrivals": ("object put elsewhere to file visible, events pushed", link_cases.arrivals),
     "links-rest": ("100,000 files at rest, 30 s, then one survey", lambda b, _: link_cases.at_rest(b, 100_000)),
     "links-one-change": ("one change among 100,000 files", lambda b, _: link_cases.one_change(b, 100_000)),
     "start-up": ("start-up", lambda b, _: cases.start_up(b)),

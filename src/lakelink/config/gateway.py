@@ -16,6 +16,7 @@ from lakelink.config.settings import Section, Setting
 from lakelink.errors import ConfigError
 
 PORT = 2222
+LISTEN = "LAKELINK_GATEWAY_LISTEN"
 POLICIES = ("modern", "compatible")
 SUBTABLES = ("users", "identity", "workflows")
 """Tables below [gateway] that other readers know."""
@@ -78,7 +79,7 @@ def read_gateway(document: Document, environ: Mapping[str, str] = os.environ) ->
     section = Section(document, ("gateway",), table, environ)
     section.flag("enabled", default=True)
     settings = GatewaySettings(
-        listen=_listen(section, table),
+        listen=_listen(section, table, environ),
         workers=_workers(section),
         policy=section.choice("policy", POLICIES, POLICIES[0]).value,
         banner=_banner(section),
@@ -97,11 +98,11 @@ def read_gateway(document: Document, environ: Mapping[str, str] = os.environ) ->
     return settings
 
 
-def _listen(section: Section, table: Mapping[str, Any]) -> tuple[Address, ...]:
-    if isinstance(table.get("listen"), list):
+def _listen(section: Section, table: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[Address, ...]:
+    if isinstance(table.get("listen"), list) and LISTEN not in environ:
         words: Setting[tuple[str, ...]] = section.texts("listen")
     else:
-        one = section.text("listen", str(PORT), variable="LAKELINK_GATEWAY_LISTEN")
+        one = section.text("listen", str(PORT), variable=LISTEN)
         words = Setting((one.value,), one.origin)
     try:
         found = tuple(parse_address(word) for word in words.value)

@@ -48,6 +48,7 @@ class Event(StrEnum):
     GATEWAY_STARTED = "gateway.started"
     GATEWAY_STOPPED = "gateway.stopped"
     GATEWAY_FAILED = "gateway.failed"
+    WORKFLOWS_STOPPED = "workflows.stopped"  # their records cannot be used; they go on when they can
     DEFECT = "defect.met"
 
 

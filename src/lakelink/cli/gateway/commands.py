@@ -39,8 +39,10 @@ COMMANDS = {
     "sessions": Command("sessions:sessions", RUNNING, "List who is there."),
     "kick": Command("sessions:kick", RUNNING, "End sessions."),
     "log": Command("log:log", RUNNING, "Show the audit log: who did what, from where, with which result."),
+    "workflows": Command("workflows:app", RUNNING, "What happens after an upload: how it went, and what failed once more."),
     "user": Command("user:app", USERS, "Users: add, list, show, change, remove; passwords and keys."),
     "hostkey": Command("hostkey:app", USERS, "The keys by which clients know this server."),
+    "import": Command("takeover:app", MOVING, "Take over an existing SFTP server: scan, plan, apply, verify, rollback."),
 }  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from lakelink.gateway.server.server import GatewayServer, Parts
 from lakelink.gateway.server.services import identity_service
 from lakelink.gateway.server.sftp import SftpSessions
 from lakelink.gateway.server.wire import LINE_BYTES
+from lakelink.gateway.workflows.service import WorkflowService
 from lakelink.obs import log
 from lakelink.ports.random import SystemRandom
 
@@ -53,6 +54,7 @@ class Worker:
         spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.audit = AuditLog(Path(settings.audit_log) if settings.audit_log else directory / FILE)
         self.passwords = PasswordChecker()
+        self.workflows = WorkflowService(document, directory)
         self._store = AccountStore(state_dir)
         places = (DeclaredAccounts(document), self._store)
         self.server = GatewayServer(
@@ -61,7 +63,7 @@ class Worker:
                 keys=HostKeys(state_dir, settings.host_keys).load(),
                 hub=hub,
                 authority=Authority(places, self.passwords, identity_service(document)),
-                sessions=SftpSessions(document, settings, spool),
+                sessions=SftpSessions(document, settings, spool, self.workflows.stored),
                 audit=self.audit,
                 random=SystemRandom(),
             )
@@ -70,6 +72,7 @@ class Worker:
     async def aclose(self) -> None:
         """Hang up, and close everything. Idempotent."""
         await self.server.aclose()
+        await self.workflows.aclose()
         self.passwords.close()
         self.audit.close()
         self._store.close()
@@ -112,6 +115,7 @@ async def _run(asked: argparse.Namespace) -> int:
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, drained.set)
     worker.server.start([socket.socket(fileno=fd) for fd in asked.listen])
+    worker.workflows.start()
     hub.hello(os.getpid())
     heard = asyncio.create_task(
         hub.listen(worker.server.kick, lambda within_s: drains.append(asyncio.create_task(drain(within_s))))

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from enum import IntFlag
 
+from lakelink.model.entry import Origin as Origin  # noqa: PLC0414  # for those who speak of stubs
 from lakelink.model.entry import Version
 
 ATTRIBUTE = "trusted.lakelink"
@@ -42,18 +43,6 @@ class Flags(IntFlag):
 
 LOADED = Flags.EXISTS | Flags.ARCHIVED
 STUB = LOADED | Flags.RELEASED
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where the bytes are: a location, as its `LocationSpec` names it (NAME:url or url), a path in it, and the version there.
-
-    `version.etag` "" means that whatever is there will do; `time_ns` is its Last-Modified (lake) or mtime.
-    """
-
-    location: str
-    path: str
-    version: Version
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ from lakelink.locations.s3.multipart import abort_abandoned, put_large
 from lakelink.locations.s3.options import MAX_OBJECT_BYTES, SMALL_BYTES
 from lakelink.locations.s3.pouring import first_of
 from lakelink.locations.s3.staging import forget, put_staged, sweep
+from lakelink.locations.s3.tagging import add_tags
 from lakelink.locations.s3.upload import StoreTraits, put_small
 from lakelink.locations.wrap.wire_metered import MeteredWire
 from lakelink.model.entry import Entry, Kind
@@ -160,6 +161,10 @@ class S3Location:
 
         await self._learn(bool(copies))
         return await self._each(copies, one)
+
+    async def tag(self, path: str, tags: Mapping[str, str]) -> None:
+        """As `Taggable.tag`."""
+        await add_tags(self.client, self.keys.key(path), tags)
 
     @property
     def requests(self) -> Mapping[str, int]:
