@@ -320,7 +320,7 @@ def _host_key_findings(facts: Facts, here: Sequence[str]) -> list[Finding]:
             HOST_KEYS_HERE,
             text,
             accepting="they are put aside and the old server's take their place; clients that know the gateway already are warned",
-        )
+        ),
     ]
 
 

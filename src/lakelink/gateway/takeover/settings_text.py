@@ -17,7 +17,9 @@ def settings_text(facts: Facts) -> str:
         "# Written by `lakelink gateway import apply`: the old server's settings. Take over what you want into lakelink.toml."
     ]
     lines += ["[gateway]", f"listen = {json.dumps(listen)}  # once the old server has let go of the port"]
-    lines.append('policy = "compatible"  # what clients of a grown server need; `verify` says what "modern" would take away')
+    lines.append(
+        'policy = "compatible"  # what clients of a grown server need; `verify` says what "modern" would take away'
+    )
     if server.banner:
         lines.append(f"banner = {json.dumps(server.banner, ensure_ascii=False)}")
     if server.allow:
