@@ -187,7 +187,7 @@ def test_a_client_notices_nothing_when_the_port_moves_and_nothing_when_it_moves_
             check=False,
         )
         assert refused.returncode == 255
-        with pytest.raises(AssertionError, match="denied|Permission|failed|Failure"):
+        with pytest.raises(AssertionError, match=r"denied|Permission|failed|Failure"):
             place.sftp("keyed", [f"-put {server.key}.pub /outgoing/x", f"put {server.key}.pub /outgoing/x"], "-b", "-")
     assert after == before
     assert (place.directory / "lake" / "keyed" / "upload" / "drop.txt").read_text() == "keyed after\n"

@@ -300,7 +300,7 @@ class SimKernel:
         self.between("copy_file_range", "")
         return self._put(self.files.get(dst), self._bytes(self.files.get(src), offset_src or 0, count), offset_dst or 0)
 
-    def clone(self, target_fd: int, source_fd: int) -> None:
+    def clone(self, target_fd: int, source_fd: int) -> None:  # noqa: ARG002  # it is refused whatever it names
         self.between("clone", "")
         fail(errno.EOPNOTSUPP)
 
