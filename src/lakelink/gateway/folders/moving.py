@@ -124,7 +124,8 @@ async def _copy_tree(location: Location, move: Move, found: Sequence[tuple[str, 
     except LakelinkError:
         await location.delete([each for each in reversed(made) if each.expect.version is not None])
         raise
-    doomed = [Delete(path, entry.kind, Expect(entry.version)) for path, entry in found]
+    # Backwards: what is in a directory before the directory.
+    doomed = [Delete(path, entry.kind, Expect(entry.version)) for path, entry in reversed(found)]
     for answered_delete in await location.delete([*doomed, Delete(top, Kind.DIR, Expect(move.entry.version))]):
         if answered_delete is not None:
             raise answered_delete
