@@ -8,6 +8,7 @@ port. Trouble with one path is a `lakelink.model.change.Problem`, a value, made 
     │   └── ConfigError       2    a setting is wrong; names the setting and where it came from
     ├── Refused               3    a safety rule says no; nothing was touched
     │   └── Busy              3    another run holds the target
+    │   └── Declined          3    the gateway does not do that; the sentence is for its client
     ├── Halt                  3    a link stopped before it does harm; it goes on when the cause is gone
     │   ├── RootGone          3    its directory is not there, or does not answer
     │   ├── RootReplaced      3    another directory is in its place, or the file system is not mounted
@@ -29,6 +30,7 @@ port. Trouble with one path is a `lakelink.model.change.Problem`, a value, made 
     ├── Corrupt               1    bytes arrived that do not match their checksum or length
     ├── NoSpace               1    the target is full or over quota
     ├── Unsupported           1    this location cannot hold or do that
+    │   └── OutOfOrder        1    a large upload was written out of order after its beginning had been sent on
     ├── InTheWay              1    a directory with content stands where a file should go
     ├── Tampered              1    a stub was written to while nothing guarded it; what is in it is kept
     └── InternalError         70   a broken invariant of ours; please report
@@ -88,6 +90,12 @@ class Busy(Refused):
 
     code = "LL201"
     retry = Retry.LATER
+
+
+class Declined(Refused):
+    """The gateway does not do what its client asked for; nothing was touched. The sentence is for the client."""
+
+    code = "LL202"
 
 
 class Halt(LakelinkError):
@@ -253,6 +261,12 @@ class NameUnsupported(Unsupported):
     code = "LL406"
 
 
+class OutOfOrder(Unsupported):
+    """A large upload was written out of order after its beginning had been sent on; nothing was stored."""
+
+    code = "LL409"
+
+
 class InTheWay(LakelinkError):
     """The target has a directory with content where the source has a file; without --delete it is not removed."""
 
@@ -266,6 +280,28 @@ class WatchLimit(LakelinkError):
     code = "LL408"
     exit_code = 1
     retry = Retry.LATER
+
+
+class NotResident(LakelinkError):
+    """The bytes of a file of a lazy link are in the lake at the moment, not here: it is a stub. Who opens it by its path has them loaded."""
+
+    code = "LL420"
+    exit_code = 1
+    retry = Retry.AFTER_RESCAN
+
+
+class ContentUnknown(LakelinkError):
+    """A file of a lazy link shows no bytes, and nothing says that zeros are meant: it may be a stub that lost its mark. It is neither read nor stored."""
+
+    code = "LL421"
+    exit_code = 1
+
+
+class ContentLost(LakelinkError):
+    """The version of an object that a stub stands for is gone from the lake: what the file held is not to be had any more."""
+
+    code = "LL422"
+    exit_code = 1
 
 
 class Tampered(LakelinkError):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,7 +17,7 @@ import pytest
 
 from lakelink.cli.infra import run
 from tests.docs.warm import warm
-from tests.infra.matrix import REGION, SSH_KEY
+from tests.infra.matrix import REGION, SSH_KEY, spec
 
 SPECIFICATION = f'[infra]\nname = "lab"\nregion = "{REGION}"\n'
 
@@ -111,6 +113,16 @@ def test_userdata_prints_the_script_of_the_specification(config, capsys):
     assert "FSX_DNS_NAME=fs.example\nFSX_MOUNT_NAME=abc\nMOUNT_POINT=/data\n" in out
 
 
+def test_userdata_of_the_agent_is_there_if_there_is_one(config, capsys):
+    assert run(["userdata", "--part", "agent"]) == 2
+    assert "specifies no agent" in capsys.readouterr().err
+    config.write_text(SPECIFICATION + "file_system = false\n[infra.agent]\nenabled = true\n")
+    assert run(["userdata", "--part", "agent"]) == 0
+    assert "lakelink.service" in capsys.readouterr().out
+    assert run(["userdata"]) == 2
+    assert run(["userdata", "--part", "server"]) == 2
+
+
 def test_link_file_gives_the_same_links_self_hosted(config, capsys):
     links = (
         '[[infra.associations]]\nfile_system_path = "/a"\nprefix = "x/y"\nauto_import = ["NEW"]\nauto_export = []\n'
@@ -125,6 +137,18 @@ def test_link_file_gives_the_same_links_self_hosted(config, capsys):
         "lab-0": {"files": "/srv/a", "lake": "lab-lake:x/y/", "import": ["new"], "export": []},
         "lab-1": {"files": "/srv/b", "lake": "lab-lake:b/", "import": everything, "export": everything},
     }
+
+
+def test_the_configuration_of_the_agent_is_one_that_the_program_takes(config, tmp_path, monkeypatch, capsys):
+    from lakelink.cli import main
+    from lakelink.infra import agent
+
+    queue = f"arn:aws:sqs:{REGION}:123456789012:lab-lake-events"
+    config.write_text(agent.configuration(spec(agent={"enabled": True, "prefix": "in"}), queue))
+    monkeypatch.setenv("LAKELINK_STATE_DIR", str(tmp_path / "state"))
+    assert main.run(["link", "list", "--json"]) == 0
+    assert [link["name"] for link in json.loads(capsys.readouterr().out)["links"]] == ["lab"]
+    assert tomllib.loads(config.read_text())["links"]["lab"]["events"] == queue
 
 
 def test_a_link_of_the_written_file_is_one_that_the_program_takes(config, tmp_path, monkeypatch, capsys):
@@ -262,12 +286,25 @@ def test_when_the_subnet_fails_the_summary_says_what_exists_and_a_second_run_fin
     assert run(["drift"]) == 0
 
 
-def test_the_ready_project_is_eight_lines_and_builds_what_the_file_says(config, tmp_path):
+def test_the_ready_project_is_eight_lines_and_builds_what_the_file_of_the_stack_says(config):
+    from pulumi.runtime import set_all_config
+
+    from lakelink.infra.record import run as run_program
+
     source = Path(sys.modules["lakelink"].__path__[0]) / "infra" / "project"
     lines = [line for line in (source / "__main__.py").read_text().splitlines() if line and not line.startswith("#")]
     assert len(lines) <= 8
-    for name in ("Pulumi.yaml", "Pulumi.dev.yaml", "Pulumi.production.yaml"):
-        assert (source / name).read_text()
+
+    def main(key: str, file: str) -> None:
+        set_all_config({key: file})
+        runpy.run_path(str(source / "__main__.py"), run_name="__main__")
+
+    assert "name: lakelink-infra\n" in (source / "Pulumi.yaml").read_text()
+    for stack in ("dev", "production"):
+        (line,) = [line for line in (source / f"Pulumi.{stack}.yaml").read_text().splitlines() if line.startswith("  ")]
+        key, file = line.strip().split(": ")
+        (config.parent / file).write_text(SPECIFICATION.replace("lab", stack))
+        assert run_program(partial(main, key, file)).graph.one("Bucket").name == f"{stack}-bucket"
 
 
 def test_without_the_extra_the_rules_are_checked_and_what_is_left_out_is_said(config):

@@ -80,6 +80,12 @@ MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "the gateway leads nowhere": (NET, "            route_table_ids=made.route_table_ids,\n", "", "defaults"),
     "the wrong network may use the endpoints": (NET, "net.vpc_cidr if flow.peer == INSIDE else flow.peer", '"0.0.0.0/0"', "private"),
     "the region is the environment's": ("lakelink.infra.program", 'aws.Provider("aws", region=spec.region)', 'aws.Provider("aws")', "defaults"),
+    "the agent does not hear from the queue": (
+        SISTERS,
+        "queue_arn.apply(lambda arn: agent.render(spec, arn))",
+        "agent.render(spec)",
+        "sisters",
+    ),
     "the agent may do anything": (
         "lakelink.infra.iam",
         """_prefix_rights(bucket_arn, prefix, objects),

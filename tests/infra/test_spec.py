@@ -164,6 +164,7 @@ WARNED = [
     ({"client": {"os": "ubuntu-24.04"}}, "client-http"),
     ({"network": {"cidr": "8.8.0.0/16"}}, "cidr"),
     ({"storage_capacity_gib": 103_200}, "capacity-quota"),
+    ({"file_system": False, "events": {"enabled": True, "prefix": "a"}, "agent": {"enabled": True}}, "events-elsewhere"),
     ({"network": {"internet": False}, "client": {"session_manager": True}}, "session-offline"),
     ({"file_system": False, "events": {"enabled": True}, "bucket": {"name": "b-b", "existing": True}}, "events-existing"),
 ]  # fmt: skip

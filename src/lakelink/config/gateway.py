@@ -16,6 +16,7 @@ from lakelink.config.settings import Section, Setting
 from lakelink.errors import ConfigError
 
 PORT = 2222
+LISTEN = "LAKELINK_GATEWAY_LISTEN"
 POLICIES = ("modern", "compatible")
 SUBTABLES = ("users", "identity", "workflows")
 """Tables below [gateway] that other readers know."""
@@ -58,6 +59,8 @@ class GatewaySettings:
     audit_log: str  # a file; "" = audit.log in the state directory
     spool: str  # a directory; "" = in the state directory
     drain_s: float
+    rename_replaces: bool  # a plain RENAME replaces what is there
+    symlinks: bool  # clients may make symbolic links
     limits: GatewayLimits
 
 
@@ -76,7 +79,7 @@ def read_gateway(document: Document, environ: Mapping[str, str] = os.environ) ->
     section = Section(document, ("gateway",), table, environ)
     section.flag("enabled", default=True)
     settings = GatewaySettings(
-        listen=_listen(section, table),
+        listen=_listen(section, table, environ),
         workers=_workers(section),
         policy=section.choice("policy", POLICIES, POLICIES[0]).value,
         banner=_banner(section),
@@ -87,17 +90,19 @@ def read_gateway(document: Document, environ: Mapping[str, str] = os.environ) ->
         audit_log=_path(section, "audit_log"),
         spool=_path(section, "spool"),
         drain_s=section.duration_s("drain", 60.0).value,
+        rename_replaces=section.flag("rename_replaces").value,
+        symlinks=section.flag("symlinks").value,
         limits=_limits(section),
     )
     section.finish()
     return settings
 
 
-def _listen(section: Section, table: Mapping[str, Any]) -> tuple[Address, ...]:
-    if isinstance(table.get("listen"), list):
+def _listen(section: Section, table: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[Address, ...]:
+    if isinstance(table.get("listen"), list) and LISTEN not in environ:
         words: Setting[tuple[str, ...]] = section.texts("listen")
     else:
-        one = section.text("listen", str(PORT), variable="LAKELINK_GATEWAY_LISTEN")
+        one = section.text("listen", str(PORT), variable=LISTEN)
         words = Setting((one.value,), one.origin)
     try:
         found = tuple(parse_address(word) for word in words.value)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from lakelink.infra.check_links import link_overlaps, prefix_checks
 from lakelink.infra.check_network import is_id
 from lakelink.infra.findings import Finding, error, listed, warning
-from lakelink.infra.names import bucket_name
+from lakelink.infra.names import bucket_name, prefix_key
 from lakelink.infra.spec import LakeSpec
 from lakelink.infra.userdata import RETIRED_PACKAGES, SYSTEMS
 
@@ -43,6 +43,14 @@ def client_checks(spec: LakeSpec) -> Iterator[Finding]:
         yield from _agent(spec)
     if spec.events.enabled:
         yield from prefix_checks("events-prefix", "events.prefix", spec.events.prefix)
+        heard, kept = prefix_key(spec.events.prefix), prefix_key(spec.agent.prefix)
+        if spec.agent.enabled and not kept.startswith(heard):
+            yield warning(
+                "events-elsewhere",
+                "events.prefix",
+                f"the queue hears of {heard}, the agent keeps {kept or 'the whole bucket'} in step: the agent then finds most "
+                "changes by looking for them; leave events.prefix out, or make it hold agent.prefix",
+            )
     yield from _offline_shell(spec)
     yield from _transfer(spec)
 

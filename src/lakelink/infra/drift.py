@@ -59,9 +59,30 @@ def desired(spec: LakeSpec) -> Facts:
         facts["client"] = _instance(spec, "client", spec.client.instance_type, names.CLIENT_GROUP)
     if spec.agent.enabled:
         facts["agent"] = _instance(spec, "agent", spec.agent.instance_type, names.AGENT_GROUP)
+    if spec.transfer_users:
+        facts |= _transfer(spec)
     if spec.events.enabled:
         prefix = names.prefix_key(spec.events.prefix)
         facts["queue"] = {"notification": f"{' '.join(sorted(names.BUCKET_EVENTS))} {prefix}".strip()}
+    return facts
+
+
+def _transfer(spec: LakeSpec) -> Facts:
+    """The managed SFTP server: a user that nobody specified shows in their number."""
+    bucket = names.bucket_name(spec)
+    facts: Facts = {
+        "sftp-server": {
+            "endpoint_type": "PUBLIC",
+            "protocols": ["SFTP"],
+            "users": len(spec.transfer_users),
+            **_tagged(spec, "sftp-server"),
+        }
+    }
+    for user in spec.transfer_users:
+        home = f"/{bucket}/{names.prefix_key(user.prefix)}".rstrip("/")
+        key = " ".join(user.public_key.split()[:2])
+        part = f"sftp-{user.name}"
+        facts[part] = {"home": f"LOGICAL: / is {home}", "keys": [key], **_tagged(spec, part)}
     return facts
 
 
@@ -105,6 +126,8 @@ def _network(spec: LakeSpec) -> Facts:
     if network.mode == "create":
         facts["vpc"] = {"cidr": network.cidr, **_tagged(spec, "vpc")}
         facts["subnet"] = {"cidr": subnet_cidr(spec), **_tagged(spec, "subnet")}
+        way = "yes" if network.internet else ABSENT
+        facts["routes"] = {"internet": way, "subnet": "yes", **_tagged(spec, "routes")}
         if network.availability_zone:
             facts["subnet"]["availability_zone"] = network.availability_zone
     for flow in flows(spec):
@@ -116,6 +139,8 @@ def _network(spec: LakeSpec) -> Facts:
         endpoints["s3-gateway"] = ("s3", "Gateway")
     for part, (service, kind) in endpoints.items():
         facts[part] = {"service": f"com.amazonaws.{spec.region}.{service}", "type": kind, **_tagged(spec, part)}
+        if kind == "Gateway":
+            facts[part]["routed"] = "yes"
     return facts
 
 

@@ -238,8 +238,12 @@ DRIFT_ACTIONS: Final = (
     "ec2:DescribeSecurityGroupRules",
     "ec2:DescribeVpcEndpoints",
     "ec2:DescribeInstances",
+    "ec2:DescribeRouteTables",
     "fsx:DescribeFileSystems",
     "fsx:DescribeDataRepositoryAssociations",
+    "transfer:ListServers",
+    "transfer:DescribeServer",
+    "transfer:DescribeUser",
     "sqs:GetQueueUrl",
     "sqs:GetQueueAttributes",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 from lakelink.infra.spec import LakeSpec
@@ -13,6 +14,7 @@ FILE_SYSTEM_GROUP: Final = "file-system-group"
 CLIENT_GROUP: Final = "client-group"
 ENDPOINT_GROUP: Final = "endpoint-group"
 AGENT_GROUP: Final = "agent-group"
+LOGICAL_LENGTH: Final = 56
 # What lakelink's feed reads; objects that a lifecycle rule expires raise no ObjectRemoved.
 BUCKET_EVENTS: Final = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:LifecycleExpiration:*")
 
@@ -41,6 +43,18 @@ def partition(region: str) -> str:
 def queue_name(spec: LakeSpec) -> str:
     """The queue of bucket events."""
     return f"{spec.name}-lake-events"
+
+
+def logical(*words: str) -> str:
+    """A name for a resource whose physical name AWS limits to 64 characters, of which Pulumi takes 8.
+
+    A long one keeps its beginning, and a digest of all of it.
+    """
+    whole = "-".join(words)
+    if len(whole) <= LOGICAL_LENGTH:
+        return whole
+    digest = hashlib.sha256(whole.encode()).hexdigest()[:8]
+    return f"{whole[: LOGICAL_LENGTH - 9]}-{digest}"
 
 
 def association_part(index: int) -> str:

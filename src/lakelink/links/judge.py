@@ -8,9 +8,10 @@ from math import inf
 
 from lakelink.core.delta import Delta, delta
 from lakelink.core.reconcile import decide
+from lakelink.core.residency import is_stub
 from lakelink.engine.contents import open_content, same_content
 from lakelink.engine.digest import digest
-from lakelink.errors import LakelinkError, NameUnsupported, Retry, problem_of
+from lakelink.errors import ContentUnknown, LakelinkError, NameUnsupported, Retry, problem_of
 from lakelink.links.crew import Crew
 from lakelink.links.dirty import FILES, LAKE
 from lakelink.links.effects import Step
@@ -147,8 +148,8 @@ class Judge:
         # A name that we have linked is heard of, but never closed.
         if base is None or not mark.files or mark.unsettled or not isinstance(files, Entry):
             return False
-        if files.kind is not Kind.FILE or not files.size_bytes or files.version is None:
-            return False
+        if files.kind is not Kind.FILE or not files.size_bytes or files.version is None or files.origin is not None:
+            return False  # an inode that was made anew has no origin
         etag = base.lake.version.etag if base.lake.version else ""
         if files.version != base.files.version or files.version.time_ns % SECOND_NS:
             return False
@@ -182,8 +183,11 @@ class Judge:
         """
         new = [s for s in steps if s.verb is Verb.EXPORT and s.look.base is None and s.lake is None and s.files]
         known = self._crew.journal.by_inode([s.files.version.ino for s in new if s.files and s.files.version])
+        self._find_moved_stubs(new)
         for step in new if known else []:
             files = step.files
+            if is_stub(files):
+                continue
             for path, agreed in known.get(files.version.ino, ()) if files and files.version else ():
                 if files is None or agreed.files.kind is not files.kind:
                     continue
@@ -201,6 +205,13 @@ class Judge:
                     self._crew.doomed.renamed(path)
                     step.origin = (path, agreed)
 
+    def _find_moved_stubs(self, new: Sequence[Step]) -> None:
+        """A stub names the object that has its bytes: no brake counts that one's deletion."""
+        for step in new:
+            if step.files is not None and is_stub(step.files) and step.files.origin is not None:
+                self._crew.doomed.renamed(step.files.origin.path)
+                step.moved = True
+
     def _unchanged(self, look: Look) -> Result:
         """Both sides are as agreed. What only names the version may have moved; the next survey is spared a question."""
         base = look.base
@@ -216,7 +227,7 @@ class Judge:
     def _act(self, look: Look, decision: Decision) -> Step | Result | None:
         path, verb = look.path, decision.verb
         if verb is Verb.WAIT:
-            return self.failed(look, look.error or LakelinkError("a side could not be looked at"))
+            return self.failed(look, look.error or _unknown(look))
         if verb is Verb.HOLD:
             return Result(path, held=_held(look))
         if verb is Verb.FORGET:
@@ -243,7 +254,9 @@ class Judge:
         if verb is Verb.STAND:
             step = Step(look, verb, decision.files, decision.lake, decision.reason)
             return Result(path, clash=clash_of(step, self._crew.rule.conflict))
-        return Step(look, verb, decision.files, decision.lake, decision.reason)
+        lazy = self._crew.lazy
+        as_stub = lazy is not None and verb is Verb.IMPORT and lazy.makes_stub(decision.files)
+        return Step(look, verb, decision.files, decision.lake, decision.reason, as_stub=as_stub)
 
     def _is_blocked(self, look: Look, decision: Decision) -> bool:
         """Whether a file cannot take the place of a directory, although nothing in that one is about to go."""
@@ -293,6 +306,16 @@ class Judge:
         pause_s = min(LAST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(attempts, 16))
         again_ns = crew.clock.time_ns() + int(pause_s * SECOND_NS)
         return Result(look.path, trouble=Trouble(problem_of(look.path, error), mark.attempts + 1, again_ns))
+
+
+def _unknown(look: Look) -> LakelinkError:
+    """Why a side that answered is unknown all the same."""
+    if isinstance(look.files, Entry) and not look.files.resident:
+        return ContentUnknown(
+            f"{display(look.path)} has the size of its object and not one byte, and nothing says that zeros are meant",
+            hint="It may have lost its attributes in a copy or a restore: `lakelink hsm restore` takes the lake's version.",
+        )
+    return LakelinkError("a side could not be looked at")
 
 
 def _both(decision: Decision) -> tuple[Entry, Entry]:

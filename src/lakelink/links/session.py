@@ -74,6 +74,7 @@ class Session:
             host=parts.host,
             observer=observer,
             committer=self._committer,
+            lazy=parts.lazy,
             told=told,
         )
         self._carrier = Carrier(self.crew, self._beside)

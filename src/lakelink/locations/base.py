@@ -256,3 +256,65 @@ class Taggable(Protocol):
             NotFound: there is nothing. Unsupported: it would have more tags than it can. Others as for a path.
         """
         ...
+
+
+@runtime_checkable
+class Browsable(Protocol):
+    """A location that can list one directory without all that is below it."""
+
+    def list_directory(self, path: str) -> AsyncIterator[Batch]:
+        """What is directly in the directory, as the rows of a scan (whole paths), without the directory itself and without lakelink's own.
+
+        Complete, or it raises. What is both a file and a directory there is listed as what `stat` answers.
+
+        Raises:
+            NotFound: there is no such directory. As `scan`: RootMissing, NotPermitted, Unreachable.
+        """
+        ...
+
+
+class StagedFile(Protocol):
+    """A file of this machine that nobody sees yet: written through `fd` in any order, then put in place, whole, or thrown away."""
+
+    @property
+    def fd(self) -> int:
+        """Open for reading and writing. Calls on it may block, and raise OSError."""
+        ...
+
+    async def place(self, write: Write) -> Entry:
+        """Give it the metadata and the place that `write` names (its content is not looked at). As `Location.write` of one file, but errors are raised."""
+        ...
+
+    def discard(self) -> None:
+        """Release it; what has no place yet is gone. Idempotent, quick."""
+        ...
+
+
+@runtime_checkable
+class Stager(Protocol):
+    """A location of this machine in which new files are filled in place, without a copy."""
+
+    async def stage(self, path: str, like: Version | None = None) -> StagedFile:
+        """An empty file that can become `path`; with `like`, one that holds the bytes of that version of `path` already. Parents are made.
+
+        Raises:
+            PreconditionFailed: `path` is not that version. NameUnsupported, NotPermitted, NoSpace, StorageError …: as `write`.
+        """
+        ...
+
+
+@runtime_checkable
+class Renamer(Protocol):
+    """A location that gives something another path without copying it."""
+
+    async def rename(self, path: str, version: Version, new_path: str, expect: Expect) -> Entry:
+        """What was at `path`, of that version, is at `new_path` and nowhere else; a directory with all that is in it, and only where nothing is.
+
+        Atomic where nothing is replaced. Otherwise what was displaced is examined as in `write`, and goes back if it was not the one named; a
+        process killed in between leaves the file at both paths.
+
+        Raises:
+            PreconditionFailed: one of the two paths does not hold what was named. Unsupported: they are on different file systems.
+            NameUnsupported, NotPermitted, StorageError: as `write`.
+        """
+        ...

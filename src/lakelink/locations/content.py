@@ -6,6 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 
+from lakelink.errors import NotResident
 from lakelink.model.entry import Entry
 
 CHUNK_BYTES = 1 << 20
@@ -97,6 +98,21 @@ class BytesContent(Content):
             yield data[offset : offset + CHUNK_BYTES]
 
 
+class Placeholder(Content):
+    """No bytes at all: the file stands for them. Only a location that makes stubs takes it, and never reads it."""
+
+    def __init__(self, size_bytes: int, prepare: Callable[[int], object]) -> None:
+        """`prepare` makes an open empty file, that nobody sees yet, into the stub (blocking)."""
+        self.size_bytes = size_bytes
+        self.prepare = prepare
+
+    async def load(self) -> bytes:
+        raise NotResident("a placeholder has no bytes")
+
+    def chunks(self, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:  # noqa: ARG002
+        raise NotResident("a placeholder has no bytes")
+
+
 class StreamContent(Content):
     """A stream of unknown length, read once: a pipe. Cannot be read from the middle, nor twice."""
 
@@ -112,3 +128,26 @@ class StreamContent(Content):
         if start or end is not None:
             raise ValueError("a stream has no ranges")
         return self._opener()
+
+
+class ExtendedContent(Content):
+    """The first `cut_bytes` of one version, then a stream, read once. Where both are in one store, the first part need not be fetched."""
+
+    size_bytes: int | None = None
+
+    def __init__(self, origin: Content, cut_bytes: int, rest: StreamContent) -> None:
+        self.origin = origin
+        self.cut_bytes = cut_bytes
+        self.rest = rest
+
+    async def load(self) -> bytes:
+        return b"".join([chunk async for chunk in self.chunks()])
+
+    async def chunks(self, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        if start or end is not None:
+            raise ValueError("a stream has no ranges")
+        if self.cut_bytes:
+            async for chunk in self.origin.chunks(0, self.cut_bytes):
+                yield chunk
+        async for chunk in self.rest.chunks():
+            yield chunk

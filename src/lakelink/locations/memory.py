@@ -261,6 +261,15 @@ class MemoryLocation:
                 await self._enter()
         yield batch
 
+    async def list_directory(self, path: str) -> AsyncIterator[Batch]:
+        """See `Browsable.list_directory`."""
+        await self._enter()
+        node = self.store.nodes.get(path)
+        if node is None or node.kind is not Kind.DIR:
+            raise NotFound(f"there is no directory {path!r}")
+        names = [child for child in self.store.children(path) if split(child)[0] == path and not is_own(child)]
+        yield Batch([_row(child, self.store.nodes[child]) for child in sorted(names, key=to_bytes)])
+
     async def stat(self, paths: Sequence[str]) -> list[Entry | LakelinkError | None]:
         await self._enter()
         return [node.entry if (node := self.store.nodes.get(path)) else None for path in paths]

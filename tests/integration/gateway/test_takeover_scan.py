@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from lakelink.gateway.takeover.facts import Facts, Severity, Way
-from lakelink.gateway.takeover.plan import Answers, make_plan
+from lakelink.gateway.takeover.plan import Answers, Here, make_plan
 from lakelink.gateway.takeover.plan_text import render
 from lakelink.gateway.takeover.scan import Asked, scan
 from lakelink.gateway.takeover.source import RootSource
@@ -89,7 +89,7 @@ def test_on_the_machine_itself_sshd_is_asked(server, tmp_path):
 
 def test_every_user_becomes_what_it_was(by_ssh):
     facts, secrets = by_ssh
-    plan = make_plan(facts, secrets, Answers(home="s3://lake/partners/{user}"), {}, "now")
+    plan = make_plan(facts, secrets, Answers(home="s3://lake/partners/{user}"), Here(), "now")
     users = {user.name: user for user in plan.users}
 
     assert set(users) == set(old_server.PEOPLE)
@@ -110,7 +110,7 @@ def test_every_user_becomes_what_it_was(by_ssh):
 
 def test_no_secret_is_in_facts_plan_or_text(by_ssh):
     facts, secrets = by_ssh
-    plan = make_plan(facts, secrets, Answers(), {}, "now")
+    plan = make_plan(facts, secrets, Answers(), Here(), "now")
     shown = (
         msgspec.json.encode(facts).decode() + msgspec.json.encode(plan).decode() + render(plan, facts) + repr(secrets)
     )
@@ -128,10 +128,10 @@ def test_a_setting_that_nobody_knows_blocks_the_plan(server, tmp_path):
         facts, secrets = look(RootSource(str(server.root)))
     finally:
         (server.root / "etc/ssh/sshd_config.d/20-strange.conf").unlink()
-    plan = make_plan(facts, secrets, Answers(), {}, "now")
+    plan = make_plan(facts, secrets, Answers(), Here(), "now")
     assert [finding.ident for finding in plan.blockers] == ["sshd:keyword:frobnicatelogins"]
 
-    accepted = make_plan(facts, secrets, Answers(accepted=["sshd:keyword:frobnicatelogins"]), {}, "now")
+    accepted = make_plan(facts, secrets, Answers(accepted=["sshd:keyword:frobnicatelogins"]), Here(), "now")
     assert not accepted.blockers
     assert accepted.accepted[0].severity is Severity.BLOCKER
 

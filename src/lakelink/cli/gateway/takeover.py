@@ -13,11 +13,12 @@ from lakelink.cli.parameters import Output, flag
 from lakelink.errors import UsageError
 
 if TYPE_CHECKING:
+    from lakelink.gateway.accounts.store import AccountStore
+    from lakelink.gateway.server.hostkeys import HostKeys
     from lakelink.gateway.takeover.facts import Facts
     from lakelink.gateway.takeover.folder import PlanFolder
-    from lakelink.gateway.takeover.plan import Plan
+    from lakelink.gateway.takeover.plan import Here, Plan
     from lakelink.gateway.takeover.source import Source
-    from lakelink.model.account import Account
 
 ABOUT = """Take over an existing SFTP server, so that its clients notice nothing.
 
@@ -29,7 +30,8 @@ For example:
 lakelink gateway import scan --root / --out takeover
 lakelink gateway import plan --out takeover --home 's3://lake/partners/{user}'
 lakelink gateway import apply --out takeover
-lakelink gateway import verify --out takeover --old sftp.example.com --new localhost:2222
+lakelink gateway import sync --out takeover
+lakelink gateway import verify --out takeover --new localhost:2222 --old sftp.example.com
 ```
 """
 OUT = Path("takeover")
@@ -182,7 +184,7 @@ def plan(
     facts, secrets = folder.read(FACTS, Facts), folder.read(SECRETS, Secrets)
     answers = Answers(home=home, accepted=list(dict.fromkeys(accept)), left_out=list(dict.fromkeys(leave_out)))
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    made = make_plan(facts, secrets, answers, _accounts(output), now)
+    made = make_plan(facts, secrets, answers, here_now(output), now)
     folder.write(TEXT, render(made, facts))
     folder.write(PLAN, made)
     return _tell_plan(folder, made, facts, output)
@@ -229,14 +231,31 @@ def _passphrase(path: str) -> str:
     return getpass.getpass(f"passphrase of {path} (empty to leave it): ")
 
 
-def _accounts(output: Output) -> dict[str, Account]:
-    """The users that the gateway has already."""
+def here_now(output: Output) -> Here:
+    """The users and host keys that the gateway has already."""
+    from lakelink.gateway.takeover.plan import Here
+
+    with opened(output) as (store, keys):
+        return Here({account.name: account for account in store.list()}, [key.fingerprint for key in keys.list()])
+
+
+@contextlib.contextmanager
+def opened(output: Output) -> Iterator[tuple[AccountStore, HostKeys]]:
+    """What a take-over changes."""
     from lakelink.config.document import load_document
+    from lakelink.config.gateway import read_gateway
     from lakelink.config.state_dir import state_dir
     from lakelink.gateway.accounts.store import AccountStore
+    from lakelink.gateway.server.hostkeys import HostKeys
 
-    store = AccountStore(state_dir(), load_document(output.config))
+    document = load_document(output.config)
+    directory = state_dir()
+    store = AccountStore(directory, document)
     try:
-        return {account.name: account for account in store.list()}
+        yield store, HostKeys(directory, read_gateway(document).host_keys)
     finally:
         store.close()
+
+
+for _step in ("apply", "sync", "verify", "rollback"):
+    app.command(f"lakelink.cli.gateway.takeover_steps:{_step}", name=_step)

@@ -39,6 +39,7 @@ def check_account(account: Account, document: Document | None = None) -> None:
     for network in account.allow:
         check_network(network)
     _check_folders(account, document)
+    check_folder(Folder(path=account.start, location="/"))
     _check_proof(account)
     numbers = (account.max_sessions, account.bandwidth_bytes_per_s, account.expires_ns, account.uid, account.gid)
     if min(numbers) < 0:

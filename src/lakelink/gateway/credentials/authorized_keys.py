@@ -23,6 +23,7 @@ TYPES = (
     "sk-ecdsa-sha2-nistp256@openssh.com",
 )
 _LINE = re.compile(r"(?P<type>\S+)[ \t]+(?P<blob>[A-Za-z0-9+/=]+)(?:[ \t]+(?P<comment>.*))?")
+_ANY_TYPE = re.compile(r"(?:^|\s)(?:sk-)?(?:ssh|ecdsa|x509v3)-\S+\s")
 HOW = 'It looks like: ssh-ed25519 AAAAC3… name, with options such as from="203.0.113.0/24" in front.'
 
 
@@ -65,6 +66,8 @@ def parse_key(line: str) -> AuthorizedKey:
     """
     text = line.strip()
     options = Options()
+    if text.startswith("-----") or not _ANY_TYPE.search(text):
+        raise UsageError(f"not a public key: {_shown(line)}", hint=HOW)
     if text.partition(" ")[0].partition("\t")[0] not in TYPES:
         options, text = read_options(text)
     match = _LINE.fullmatch(text)

@@ -1,17 +1,24 @@
-"""What the sessions of one process share: open locations, uploads in progress, attributes seen a moment ago, room for buffers."""
+"""What the sessions of one process share: open locations, what was seen a moment ago, room for buffers."""
 
 from __future__ import annotations
 
+import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from lakelink.gateway.folders.known import Known
+from lakelink.handles.open import Memory
+from lakelink.handles.room import Room
+from lakelink.handles.spool import Spool
 from lakelink.locations.base import Location
+from lakelink.ports.clock import Clock, SystemClock
 
 MIB = 1 << 20
 
 Opener: TypeAlias = Callable[[str], Awaitable[Location]]
-"""The location that a text of `Folder.location` names, ready for its verbs. Called once per text and process; closed by `Shared.aclose`."""
+"""The location that a text of `Folder.location` names, writable, ready for its verbs. Called once per text and process; closed by `Shared.aclose`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,15 +27,40 @@ class SharedOptions:
 
     spool_directory: str = ""  # for uploads that do not come in order; "" = the system's temporary directory
     spool_bytes: int = 10 << 30  # of all spooled uploads together
-    buffer_bytes: int = 256 * MIB  # of all bytes held in memory for uploads and read ahead
+    buffer_bytes: int = (
+        256 * MIB
+    )  # of all bytes held in memory for uploads and read ahead; beyond it uploads are spooled
+    rename_replaces: bool = False  # a plain RENAME replaces what is there, as posix-rename@openssh.com always does
+    makes_symlinks: bool = False  # clients may make symbolic links; they never lead out of the folder
 
 
 class Shared:
     """One per process. Close it after the last session has ended."""
 
-    def __init__(self, options: SharedOptions | None = None) -> None:
+    def __init__(self, options: SharedOptions | None = None, clock: Clock | None = None) -> None:
         self.options = options or SharedOptions()
+        self.clock = clock or SystemClock()
+        self.memory = Memory(
+            Spool(self.options.spool_directory, Room(self.options.spool_bytes)), Room(self.options.buffer_bytes)
+        )
+        self.known = Known(self.clock)
+        self.usage: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()  # see `quota`
         self._locations: dict[str, Location] = {}
+        self._opening = asyncio.Lock()
+
+    async def location(self, text: str, opener: Opener) -> Location:
+        """The open location of that text.
+
+        Raises:
+            LakelinkError: it cannot be opened; the next call tries again.
+        """
+        found = self._locations.get(text)
+        if found is None:
+            async with self._opening:
+                found = self._locations.get(text)
+                if found is None:
+                    found = self._locations[text] = await opener(text)
+        return found
 
     async def aclose(self) -> None:
         """Close all locations. Idempotent."""

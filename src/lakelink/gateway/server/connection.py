@@ -32,6 +32,8 @@ class Gatekeeper(Protocol):
     address: str
     port: int
 
+    def public_key_auth_supported(self) -> bool: ...
+
     def has_shown_key(self) -> None: ...
 
     async def complete(self) -> bool:
@@ -84,6 +86,10 @@ class Connection(SSHServerConnection):
             self.send_userauth_failure(partial_success=True)
             return
         await super().send_userauth_success()
+
+    def public_key_auth_supported(self) -> bool:
+        """Until a key was shown: who has to show the password too is asked for that then, and not for the key once more."""
+        return self._gatekeeper.public_key_auth_supported()
 
     async def validate_public_key(self, username: str, key_data: bytes, msg: bytes, signature: bytes) -> bool:
         """A key counts when it has signed, by an algorithm that the policy takes."""

@@ -121,6 +121,20 @@ class HostKeys:
             _write(stored.path.with_name(stored.path.name + "-cert.pub"), certificate.read_bytes())
         return _shown(stored.path)
 
+    def remove(self, names: Sequence[str]) -> None:
+        """Forget keys and their certificates. What is not there is gone already.
+
+        Raises:
+            Refused: the settings name the keys. StorageError: one cannot be removed.
+        """
+        self._check_ours()
+        try:
+            for name in names:
+                for path in (self._directory / name, self._directory / f"{name}-cert.pub"):
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"{path} cannot be removed: {error.strerror}", hint="Run as its owner.") from error
+
     def _paths(self) -> Sequence[Path]:
         if self._files:
             return self._files
@@ -159,13 +173,13 @@ def _read(path: Path, passphrase: Secret | None = None) -> asyncssh.SSHKey:
         raise StorageError(
             f"the host key {path} cannot be read: {error.strerror}", hint="Host keys belong to root; run as root."
         ) from error
-    except asyncssh.KeyEncryptionError as error:
+    except (asyncssh.KeyEncryptionError, asyncssh.KeyImportError) as error:
+        if not isinstance(error, asyncssh.KeyEncryptionError) and "assphrase" not in str(error):
+            raise UsageError(
+                f"{path} is no private key: {error}", hint="It begins with -----BEGIN … PRIVATE KEY-----."
+            ) from error
         raise UsageError(
             f"{path} has a passphrase, and not this one", hint="lakelink gateway hostkey import FILE --passphrase-stdin"
-        ) from error
-    except asyncssh.KeyImportError as error:
-        raise UsageError(
-            f"{path} is no private key: {error}", hint="It begins with -----BEGIN … PRIVATE KEY-----."
         ) from error
 
 

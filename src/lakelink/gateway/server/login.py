@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import asyncssh
@@ -16,6 +16,7 @@ from lakelink.gateway.credentials.authorized_keys import parse_key
 from lakelink.gateway.server.authority import Authority, admits
 from lakelink.gateway.server.connection import Channel, Connection
 from lakelink.gateway.server.policies import Policy
+from lakelink.gateway.subsystem import SftpSubsystem
 from lakelink.model.account import Account, Proof
 from lakelink.model.gateway import LiveSession
 
@@ -38,7 +39,7 @@ class House(Protocol):
     def through(self, login: Login) -> None: ...
     def leave(self, login: Login) -> None: ...
     def record(self, login: Login, operation: str, code: str = "", detail: Mapping[str, str] | None = None) -> None: ...
-    def subsystem(self, login: Login) -> Awaitable[asyncssh.SSHServerSession[bytes]]: ...
+    async def subsystem(self, login: Login) -> SftpSubsystem: ...
 
 
 class Login(asyncssh.SSHServer):
@@ -51,7 +52,8 @@ class Login(asyncssh.SSHServer):
         self.user = ""
         self.account: Account | None = None
         self.visitor: Visitor | None = None
-        self.channels: dict[Channel, asyncssh.SSHServerSession[bytes] | None] = {}
+        self.channels: dict[Channel, SftpSubsystem | None] = {}
+        self.subsystems: list[SftpSubsystem] = []  # also those whose channel is gone and that still clear up
         self.connection: Connection | None = None
         self.uploaded_bytes = self.downloaded_bytes = self.operations = 0
         self._house = house
@@ -139,11 +141,12 @@ class Login(asyncssh.SSHServer):
     def _closed(self, channel: Channel) -> None:
         self.channels.pop(channel, None)
 
-    async def _open(self, channel: Channel) -> asyncssh.SSHServerSession[bytes]:
-        session = await self._house.subsystem(self)
+    async def _open(self, channel: Channel) -> SftpSubsystem:
+        subsystem = await self._house.subsystem(self)
+        self.subsystems = [*(each for each in self.subsystems if not each.done.is_set()), subsystem]
         if channel in self.channels:
-            self.channels[channel] = session
-        return session
+            self.channels[channel] = subsystem
+        return subsystem
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # why it ended is not ours to tell
         self.channels.clear()
@@ -163,7 +166,17 @@ class Login(asyncssh.SSHServer):
     @property
     def is_busy(self) -> bool:
         """Whether files are open or requests under way."""
-        return any(getattr(session, "is_busy", False) for session in self.channels.values())
+        return any(subsystem is not None and subsystem.is_busy for subsystem in self.channels.values())
+
+    @property
+    def is_working(self) -> bool:
+        """Whether requests are under way."""
+        return any(subsystem is not None and subsystem.is_working for subsystem in self.channels.values())
+
+    async def ended(self) -> None:
+        """Returns when nothing of its sessions is open any more."""
+        for subsystem in self.subsystems:
+            await subsystem.ended()
 
     def live(self) -> LiveSession:
         """As it stands."""

@@ -24,11 +24,13 @@ from lakelink.gateway.server.networks import Networks
 from lakelink.gateway.server.options import HostKeyPair, server_options
 from lakelink.gateway.server.policies import POLICIES
 from lakelink.gateway.server.sftp import SftpSessions
+from lakelink.gateway.subsystem import SftpSubsystem
 from lakelink.ports.random import Random
 
 REPORT_EVERY_S = 1.0
 QUIET_S = 3.0  # a session from which nothing came for so long, and that has nothing open, may be ended by a drain
 POLL_S = 0.2
+CLEARED_WITHIN_S = 30.0
 REFUSALS_RECORDED_PER_S = 20  # what a flood adds beyond that is counted only
 
 
@@ -73,6 +75,7 @@ class GatewayServer:
         self._options = server_options(self.policy, parts.keys, limits.login_timeout_s, asyncssh.SSHServer)
         self._waiting: set[Login] = set()
         self._inside: dict[str, Login] = {}
+        self._leaving: dict[str, asyncio.Task[None]] = {}
         self._counts: Counter[str] = Counter()
         self._recorded = (0, 0)
         self._listener = Listener(self, Networks(settings.trusted_proxies))
@@ -114,6 +117,8 @@ class GatewayServer:
             self._reporter.cancel()
             await asyncio.gather(self._reporter, return_exceptions=True)
         await asyncio.sleep(0)  # what was hung up on hears of it
+        await asyncio.sleep(0)
+        await asyncio.gather(*self._leaving.values(), return_exceptions=True)
         self._tell()
         await self._parts.sessions.aclose()
 
@@ -185,9 +190,14 @@ class GatewayServer:
             return "draining"
         most = login.account.max_sessions or self._parts.settings.limits.max_sessions_per_user
         try:
-            return await self._parts.hub.open(login.live(), most)
+            refusal = await self._parts.hub.open(login.live(), most)
         except LakelinkError:
-            return "unknown"
+            refusal = "unknown"
+        if login not in self._waiting:  # it went away meanwhile
+            refusal = refusal or "gone"
+        if refusal:
+            self._parts.hub.close(login.id)
+        return refusal
 
     def through(self, login: Login) -> None:
         if login in self._waiting:
@@ -203,12 +213,23 @@ class GatewayServer:
             if login.failed_silently:
                 self.record(login, "login", "refused", {"method": "key"})
                 self._spawn(self.failed(login.address, login.user))
-        if self._inside.pop(login.id, None) is not None:
-            self._counts["uploaded_bytes"] += login.uploaded_bytes
-            self._counts["downloaded_bytes"] += login.downloaded_bytes
-            seconds = f"{(time.time_ns() - login.since_ns) / 1e9:.1f}"
-            moved = {"uploaded_bytes": str(login.uploaded_bytes), "downloaded_bytes": str(login.downloaded_bytes)}
-            self.record(login, "logout", detail={"seconds": seconds} | moved)
+        if login.id in self._inside and login.id not in self._leaving:
+            self._leaving[login.id] = task = asyncio.create_task(self._see_off(login))
+            task.add_done_callback(lambda _: self._leaving.pop(login.id, None))
+
+    async def _see_off(self, login: Login) -> None:
+        """A session counts until what it left open is cleared away: it is not over before, and its last operations are written down."""
+        try:
+            async with asyncio.timeout(CLEARED_WITHIN_S):
+                await login.ended()
+        except TimeoutError:
+            self.record(login, "logout", "unfinished", {"reason": "what it left open is still being cleared away"})
+        del self._inside[login.id]
+        self._counts["uploaded_bytes"] += login.uploaded_bytes
+        self._counts["downloaded_bytes"] += login.downloaded_bytes
+        seconds = f"{(time.time_ns() - login.since_ns) / 1e9:.1f}"
+        moved = {"uploaded_bytes": str(login.uploaded_bytes), "downloaded_bytes": str(login.downloaded_bytes)}
+        self.record(login, "logout", detail={"seconds": seconds} | moved)
         self._parts.hub.close(login.id)
 
     def record(self, login: Login, operation: str, code: str = "", detail: Mapping[str, str] | None = None) -> None:
@@ -223,10 +244,7 @@ class GatewayServer:
         )
         self._parts.audit(record)
 
-    def subsystem(self, login: Login) -> Awaitable[asyncssh.SSHServerSession[bytes]]:
-        return self._open(login)
-
-    async def _open(self, login: Login) -> asyncssh.SSHServerSession[bytes]:
+    async def subsystem(self, login: Login) -> SftpSubsystem:
         if login.visitor is None:
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "Nobody is logged in")
 
@@ -244,8 +262,13 @@ class GatewayServer:
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, "The home cannot be opened") from error
 
     async def _report(self) -> None:
+        idle_ns = int(self._parts.settings.limits.idle_timeout_s * 1e9)
         while True:
             self._tell()
+            for login in list(self._inside.values()) if idle_ns else ():
+                if time.time_ns() - login.active_ns > idle_ns and not login.is_working:
+                    self.record(login, "idle")
+                    login.disconnect("Idle for too long")
             await asyncio.sleep(REPORT_EVERY_S)
 
     def _tell(self) -> None:

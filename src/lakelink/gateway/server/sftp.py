@@ -35,8 +35,13 @@ class SftpSessions:
     ) -> None:
         self._document = document
         self._on_stored = on_stored
-        self._limits = SftpLimits(handles=settings.limits.max_handles, idle_s=settings.limits.idle_timeout_s)
-        options = SharedOptions(spool_directory=str(spool), spool_bytes=settings.limits.spool_max_bytes)
+        self._limits = SftpLimits(handles=settings.limits.max_handles)
+        options = SharedOptions(
+            spool_directory=str(spool),
+            spool_bytes=settings.limits.spool_max_bytes,
+            rename_replaces=settings.rename_replaces,
+            makes_symlinks=settings.symlinks,
+        )
         self._shared = Shared(options)
 
     async def open(self, visitor: Visitor, audit: Audit) -> SftpSubsystem:
@@ -53,4 +58,4 @@ class SftpSessions:
         await self._shared.aclose()
 
     def _open(self, text: str) -> Coroutine[Any, Any, Location]:
-        return open_location(parse_location(text, self._document), OpenOptions(one_file=False, must_exist=False))
+        return open_location(parse_location(text, self._document), OpenOptions(writable=True))

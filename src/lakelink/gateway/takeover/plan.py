@@ -28,6 +28,7 @@ from lakelink.gateway.takeover.homes import WHAT
 from lakelink.gateway.takeover.words import intersection
 from lakelink.model.account import Account, Folder, Permission, Proof
 
+HOST_KEYS_HERE = "host-keys:here"
 NOWHERE = "127.0.0.1/32"
 STAYS_BEHIND = "these stay behind"
 IN_A_LAKE = {  # what a tree may have that a prefix cannot: severity, and what accepting means
@@ -75,6 +76,7 @@ class PlannedUser(Struct, kw_only=True, omit_defaults=True):
     directory_mode: int = 0o755
     comment: str = ""
     state: str = "new"
+    before: str = ""  # digest of the account that is here; apply demands that it still is. "" = none
     sync: list[str] = []  # source, target; [] = nothing moves
 
 
@@ -97,8 +99,18 @@ class Plan(Struct, kw_only=True, omit_defaults=True):
         return [finding for finding in self.findings if finding.severity is Severity.BLOCKER]
 
 
-def make_plan(facts: Facts, secrets: Secrets, answers: Answers, here: Mapping[str, Account], made_at: str) -> Plan:
-    """The plan. `here`: the accounts that the gateway has already, by name.
+class Here(Struct, frozen=True):
+    """What the gateway has already: accounts by name, fingerprints of host keys in order."""
+
+    accounts: dict[str, Account] = {}
+    host_keys: list[str] = []
+
+    def __repr__(self) -> str:
+        return f"Here({len(self.accounts)} accounts, {self.host_keys})"
+
+
+def make_plan(facts: Facts, secrets: Secrets, answers: Answers, here: Here, made_at: str) -> Plan:
+    """The plan.
 
     Raises:
         UsageError: an answer is to no question: a finding or a user that is not there, or a home that is no location.
@@ -113,7 +125,7 @@ def make_plan(facts: Facts, secrets: Secrets, answers: Answers, here: Mapping[st
         if user.way is Way.SFTP and user.name not in answers.left_out:
             secret = secrets.users.get(user.name, UserSecret())
             findings += user.findings
-            plan.users.append(_planned(facts, user, secret, answers, here, findings))
+            plan.users.append(_planned(facts, user, secret, answers, here.accounts, findings))
         else:
             plan.not_taken[user.name] = user.reason or "left out, as you said"
     left_out = tuple(f"user:{name}:" for name in answers.left_out)
@@ -121,6 +133,7 @@ def make_plan(facts: Facts, secrets: Secrets, answers: Answers, here: Mapping[st
     if not plan.users:
         findings.append(blocker("users", "there is nobody to take over"))
     plan.host_keys = facts.host_keys
+    findings += _host_key_findings(facts, here.host_keys)
     _settle(plan, findings)
     return plan
 
@@ -128,6 +141,11 @@ def make_plan(facts: Facts, secrets: Secrets, answers: Answers, here: Mapping[st
 def digest(facts: Facts, secrets: Secrets) -> str:
     """Of everything that a plan rests on."""
     return hashlib.sha256(msgspec.json.encode(facts) + b"\0" + msgspec.json.encode(secrets)).hexdigest()
+
+
+def account_digest(account: Account | None) -> str:
+    """Of an account with all its secrets; "" for none."""
+    return hashlib.sha256(msgspec.json.encode(account)).hexdigest() if account else ""
 
 
 def account_of(user: PlannedUser, secret: UserSecret) -> Account:
@@ -182,7 +200,7 @@ def _planned(
         file_mode=0o666 & ~user.umask,
         directory_mode=0o777 & ~user.umask,
         comment=user.comment,
-        sync=[user.tree, location] if location != user.tree else [],
+        sync=[_here(facts.source, user.tree), location] if location != user.tree else [],
     )
     findings += _home_findings(user, is_moving=bool(planned.sync))
     _compare(planned, secret, here.get(user.name), findings)
@@ -194,6 +212,11 @@ def _location(home: str, user: UserFact) -> str:
         return user.tree
     filled = home.replace("{user}", user.name)
     return filled if "{user}" in home else f"{home.rstrip('/')}/{user.name}"
+
+
+def _here(source: str, tree: str) -> str:
+    """Where a tree of the old server is for a sync: of an image below its root, of another machine as that one calls it."""
+    return tree if source == "/" or source.startswith("ssh://") else f"{source.rstrip('/')}{tree}"
 
 
 def _password_words(user: UserFact, takes_password: bool) -> str:
@@ -275,10 +298,30 @@ def _compare(planned: PlannedUser, secret: UserSecret, account: Account | None, 
         findings.append(blocker(f"{who}:account", f"user {planned.name}: {error.message}", hint=error.hint))
     if account is None:
         return
+    planned.before = account_digest(account)
     planned.state = "same" if account == wanted else "differs"
     if planned.state == "differs":
         text = f"there is a user {planned.name} here already, and it is another"
         findings.append(blocker(f"{who}:exists", text, accepting="it is replaced; rollback brings it back"))
+
+
+def _host_key_findings(facts: Facts, here: Sequence[str]) -> list[Finding]:
+    wanted = [key.fingerprint for key in facts.host_keys]
+    found = []
+    if any(key.type.startswith("ecdsa-") for key in facts.host_keys):
+        text = "clients that know the ECDSA host key alone are shown it by the policy compatible, and not by modern"
+        found.append(warning("host-keys:policy", text, hint="gateway.toml, which apply writes, has it."))
+    if not here or list(here) == wanted:
+        return found
+    text = f"the gateway has {len(here)} host keys of its own; clients of the old server would not know it"
+    return [
+        *found,
+        blocker(
+            HOST_KEYS_HERE,
+            text,
+            accepting="they are put aside and the old server's take their place; clients that know the gateway already are warned",
+        ),
+    ]
 
 
 def _settle(plan: Plan, findings: Sequence[Finding]) -> None:

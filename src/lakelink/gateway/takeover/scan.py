@@ -111,7 +111,7 @@ def _server(source: Source, settings: Settings, findings: list[Finding]) -> Serv
     values = settings.values
     server = ServerFact(read_by="sshd -T" if settings.is_by_sshd else "own reading")
     server.ports = [int(port) for port in values.get("port", ["22"]) if port.isdecimal()]
-    server.listen = values.get("listenaddress", [])
+    server.listen = listen_addresses(values.get("listenaddress", []), server.ports)
     server.settings = {keyword: values[keyword] for keyword in KEPT_SETTINGS if keyword in values}
     server.algorithms = {keyword: values[keyword][0].split(",") for keyword in ALGORITHMS if values.get(keyword)}
     for keyword, listed in server.algorithms.items():
@@ -122,6 +122,19 @@ def _server(source: Source, settings: Settings, findings: list[Finding]) -> Serv
     if banner not in {"", "none"}:
         server.banner = (source.read(banner) or b"").decode("utf-8", "replace")
     return server
+
+
+def listen_addresses(words: Sequence[str], ports: Sequence[int]) -> list[str]:
+    """ListenAddress as HOST:PORT, for each port where none is named; [] = all addresses."""
+    found = []
+    for word in words:
+        host, colon, port = word.rpartition(":")
+        if colon and port.isdecimal() and (":" not in host or host.startswith("[")):
+            found.append(f"{host}:{port}")
+            continue
+        bare = word if word.startswith("[") or ":" not in word else f"[{word}]"
+        found += [f"{bare}:{port}" for port in ports]
+    return list(dict.fromkeys(found))
 
 
 def _host_keys(source: Source, settings: Settings, asked: Asked, facts: Facts, secrets: Secrets) -> None:

@@ -28,6 +28,8 @@ from lakelink.links.hsm.probe import open_group
 WAITING = "waiting"
 GONE_WITHIN_S = 10.0
 QUIT_WITHIN_S = 30.0
+_LEFT: list[subprocess.Popen[bytes]] = []
+"""Workers that go on without their guard; they are nobody's to wait for any more."""
 _PAUSES_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -88,7 +90,9 @@ class Crew:
         if self._channel is not None:
             self._channel.close()
         worker, held = self._worker, self._held
-        if not keep and worker is not None:
+        if worker is not None and keep:
+            _LEFT.append(worker)
+        elif worker is not None:
             await asyncio.to_thread(_end_child, worker)
         if held is not None:
             if not keep:
@@ -175,6 +179,8 @@ def _end(pid: int) -> None:
             return
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         select.select([pidfd], [], [], GONE_WITHIN_S)
+        for worker in [one for one in _LEFT if one.poll() is not None]:
+            _LEFT.remove(worker)
     except (FileNotFoundError, ProcessLookupError):
         return
     finally:

@@ -1,8 +1,8 @@
 """The holder: a program that keeps a fanotify group alive, and does next to nothing else, so that next to nothing can kill it.
 
 As long as one process has the group open, whoever opens a stub waits. The worker has it open, and may crash; the daemon has it open, and is
-upgraded; so has this. It listens on a socket and gives the group to whoever connects (SCM_RIGHTS) with the process number of the worker, if one
-is connected. A worker connects, sends `w`, and stays. Where no worker is there for `GRACE_S`, readers are not left hanging: the holder itself
+upgraded; so has this. It listens on a socket and gives the group to whoever connects (SCM_RIGHTS) with two process numbers: of the worker, if one
+is connected, and its own. A worker connects, sends `w`, and stays. Where no worker is there for `GRACE_S`, readers are not left hanging: the holder itself
 denies them with EIO until one comes. It ends when it is sent `q` by a process of its own user.
 
 Run as a script, by `python -I -S holder.py LISTENING_FD GROUP_FD`: standard library only, nothing of lakelink is imported.
@@ -71,7 +71,7 @@ class Holder:
         try:
             worker = next(iter(self._workers.values()), 0)
             rights = array.array("i", [self._group_fd])
-            guest.sendmsg([b"%d\n" % worker], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+            guest.sendmsg([b"%d %d\n" % (worker, os.getpid())], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
         except OSError:
             guest.close()
             return

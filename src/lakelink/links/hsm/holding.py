@@ -18,11 +18,12 @@ ANSWER_WITHIN_S = 5.0
 
 @dataclass(slots=True)
 class Held:
-    """A connection to a holder. `worker` is the process number of the worker connected to it, or 0."""
+    """A connection to a holder. `worker` is the process number of the worker connected to it, or 0; `pid` its own."""
 
     connection: socket.socket
     group_fd: int
     worker: int
+    pid: int
 
     def quit(self) -> None:
         """The holder ends; the group with it, unless somebody else has it."""
@@ -52,8 +53,9 @@ def find_holder(directory: str) -> Held | None:
             raise ConnectionError
         os.set_inheritable(fds[0], False)
         connection.setblocking(False)
-        return Held(connection, fds[0], int(said or b"0"))
-    except OSError:
+        worker, pid = map(int, said.split())
+        return Held(connection, fds[0], worker, pid)
+    except (OSError, ValueError):
         connection.close()
         return None
 

@@ -81,8 +81,10 @@ class Questions:
         if fd < 0:
             return None
         if question.pid == self._pid:
-            permission.allow(self._group_fd, fd)
+            # Closed first: the thread that waits may want a lease next, which this descriptor would refuse it. The number cannot be given to another
+            # event meanwhile, since only this thread reads them.
             os.close(fd)
+            permission.allow(self._group_fd, fd)
             return None
         if self._open >= MAX_WAITING:
             permission.deny(self._group_fd, fd, errno.EAGAIN)

@@ -101,6 +101,8 @@ class Worker:
         registering = asyncio.create_task(self._stay_registered())
         self._questions.start()
         self._loader.ask(pending)
+        for name in self._setup.locations:
+            self._start(self._warm(name))
         settling = asyncio.create_task(self._settling.run())
         listening = asyncio.create_task(self._listen())
         await self._quitting.wait()
@@ -144,6 +146,13 @@ class Worker:
                 spec = LocationSpec(url, section, options)
                 self._locations[name] = await open_location(spec, OpenOptions(writable=False, one_file=False))
         return self._locations[name]
+
+    async def _warm(self, name: str) -> None:
+        """Have the location at hand before somebody waits for it."""
+        from lakelink.errors import LakelinkError
+
+        with contextlib.suppress(LakelinkError):
+            await self._location(name)
 
     async def _listen(self) -> None:
         from lakelink.links.hsm.control import Ask, Roomed

@@ -37,21 +37,23 @@ from lakelink.locations.base import (
     Write,
 )
 from lakelink.locations.content import Content
-from lakelink.locations.local import change
+from lakelink.locations.local import change, staged
 from lakelink.locations.local.areas import Areas
 from lakelink.locations.local.arrivals import Arrivals
 from lakelink.locations.local.beside import Side, Walk
+from lakelink.locations.local.browse import list_directory
 from lakelink.locations.local.directories import Directories
 from lakelink.locations.local.hands import Hands, Means, name_problem
 from lakelink.locations.local.options import Durability, LocalOptions
 from lakelink.locations.local.oserror import translate
 from lakelink.locations.local.read import Reader
+from lakelink.locations.local.renaming import rename
 from lakelink.locations.local.root import Root
 from lakelink.locations.local.scan import Scanner
 from lakelink.locations.local.sharing import shared
 from lakelink.locations.local.stage import Stages
 from lakelink.locations.local.workers import Workers
-from lakelink.model.entry import Entry, Kind
+from lakelink.model.entry import Entry, Expect, Kind, Version
 from lakelink.model.task import Symlinks
 from lakelink.ports.clock import Clock, SystemClock
 from lakelink.ports.kernel import Kernel
@@ -167,6 +169,24 @@ class LocalLocation:
         """See `Location.stat`."""
         follow = self._follow
         return await self._call(lambda hands, _stop: change.stat(hands, paths, follow=follow), follow=follow)
+
+    async def list_directory(self, path: str) -> AsyncIterator[Batch]:
+        """See `Browsable.list_directory`. One batch is read ahead; links are listed as links."""
+        async for batch in self._workers.ahead(list_directory(self._kernel, self._root, path)):
+            yield batch
+
+    async def stage(self, path: str, like: Version | None = None) -> staged.LocalStaged:
+        """See `Stager.stage`. With `like` blocks are shared where the file system can."""
+        return await staged.stage(self._means, self._workers, path, like)
+
+    async def rename(self, path: str, version: Version, new_path: str, expect: Expect) -> Entry:
+        """See `Renamer.rename`."""
+        answer = await self._call(
+            lambda hands, _stop: hands.attempt(path, lambda: rename(hands, (path, version), new_path, expect))
+        )
+        if isinstance(answer, LakelinkError):
+            raise answer
+        return answer
 
     async def being_written(self, paths: Sequence[str]) -> list[bool]:
         """See `Attentive.being_written`."""

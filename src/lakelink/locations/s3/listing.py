@@ -24,21 +24,23 @@ _MAX_CACHED_TIMES = 100_000
 _ROW = tuple.__new__  # a named tuple from a tuple, without its keyword constructor
 
 
-async def list_pages(client: S3Client, prefix: str) -> AsyncIterator[Page]:
-    """All pages of the keys below `prefix`. The next page is asked for before this one is parsed.
+async def list_pages(client: S3Client, prefix: str, *, delimiter: str = "") -> AsyncIterator[Page]:
+    """All pages of the keys below `prefix`; with a delimiter, those behind the next one are one common prefix.
+
+    The next page is asked for before this one is parsed.
 
     Raises:
         RootMissing: there is no such bucket. NotPermitted: no right to list. Unreachable: a page could not be had.
         StorageError: an answer is not a listing, or says that it goes on without saying where.
     """
     seen: set[str] = set()
-    body = (await client.call(_page_request(client, prefix, ""), prefix)).body
+    body = (await client.call(_page_request(client, prefix, ("", delimiter)), prefix)).body
     while True:
         token = next_token(body)
         ahead = None
         try:
             if token:
-                ahead = asyncio.ensure_future(client.call(_page_request(client, prefix, token), prefix))
+                ahead = asyncio.ensure_future(client.call(_page_request(client, prefix, (token, delimiter)), prefix))
                 await asyncio.sleep(0)  # lets the request start before the page is parsed
             page = parse_page(body)
             yield page
@@ -50,7 +52,7 @@ async def list_pages(client: S3Client, prefix: str) -> AsyncIterator[Page]:
             answer = (
                 ahead
                 if ahead and page.token == token
-                else client.call(_page_request(client, prefix, page.token), prefix)
+                else client.call(_page_request(client, prefix, (page.token, delimiter)), prefix)
             )
             body = (await answer).body
         finally:
@@ -58,8 +60,10 @@ async def list_pages(client: S3Client, prefix: str) -> AsyncIterator[Page]:
                 ahead.exception()  # seen: whoever stops reading does not want to hear of it
 
 
-def _page_request(client: S3Client, prefix: str, token: str) -> WireRequest:
-    query = f"encoding-type=url&list-type=2&max-keys=1000&prefix={encode_query(prefix)}"
+def _page_request(client: S3Client, prefix: str, place: tuple[str, str]) -> WireRequest:
+    token, delimiter = place
+    split = f"delimiter={encode_query(delimiter)}&" if delimiter else ""
+    query = f"{split}encoding-type=url&list-type=2&max-keys=1000&prefix={encode_query(prefix)}"
     if token:
         query = f"continuation-token={encode_query(token)}&{query}"
     return client.request("ListObjectsV2", "GET", "", query=query)

@@ -15,12 +15,12 @@ from datetime import datetime
 
 from lakelink.errors import ChangedWhileRead, Corrupt, NotFound, StorageError
 from lakelink.locations.base import Write
-from lakelink.locations.content import Content, SourceFile
+from lakelink.locations.content import Content, ExtendedContent, SourceFile
 from lakelink.locations.s3.checksums import checksum_of, checksum_of_file
 from lakelink.locations.s3.client import S3Client
 from lakelink.locations.s3.keys import encode_query
 from lakelink.locations.s3.metadata import SECOND_NS
-from lakelink.locations.s3.options import MAX_COPY_BYTES, MIB, SMALL_BYTES
+from lakelink.locations.s3.options import MAX_COPY_BYTES, MIB, MIN_PART_BYTES, SMALL_BYTES
 from lakelink.locations.s3.parts import Upload
 from lakelink.locations.s3.pouring import first_of
 from lakelink.locations.s3.upload import StoreTraits, put_small, rewrite_headers
@@ -182,6 +182,10 @@ async def _pieces(size_bytes: int, part_bytes: int, at_once: int, act: Callable[
 
 
 async def _put_stream(client: S3Client, store: StoreTraits, key: str, write: Write, content: Content) -> Entry:
+    if isinstance(content, ExtendedContent):
+        origin = copy_origin(client, content)
+        if origin is not None:
+            return await _extend(Upload(client, store, key, write), content, origin)
     parts = _grouped(content, client.options.part_bytes or SMALL_BYTES)
     try:
         head = [await anext(parts, b"")]
@@ -197,9 +201,47 @@ async def _put_stream(client: S3Client, store: StoreTraits, key: str, write: Wri
         await parts.aclose()
 
 
-async def _send_stream(upload: Upload, content: Content, head: list[bytes], rest: AsyncGenerator[bytes, None]) -> None:
+def copy_origin(client: S3Client, content: ExtendedContent) -> list[tuple[str, str]] | None:
+    """The headers that name what an extended content begins with, where the store itself can copy that: it is there, and large enough for a part."""
+    from lakelink.locations.s3.copying import Origin
+    from lakelink.locations.s3.download import S3Content
+
+    origin = content.origin
+    if not isinstance(origin, S3Content) or not origin.etag or not origin.client.same_store(client):
+        return None
+    if content.cut_bytes < MIN_PART_BYTES:
+        return None
+    return Origin(origin.client.bucket, origin.key, origin.etag, content.cut_bytes).headers()
+
+
+async def _extend(upload: Upload, content: ExtendedContent, origin: list[tuple[str, str]]) -> Entry:
+    """The old bytes by copies inside the store, which name the version that they read; the new ones as a stream of any length."""
+    client, cut = upload.client, content.cut_bytes
+    starts = list(range(0, cut, COPY_PART_BYTES))
+    if len(starts) > 1 and cut - starts[-1] < MIN_PART_BYTES:
+        starts.pop()  # the last piece is too small to be a part of its own
+    spans = list(zip(starts, [*starts[1:], cut], strict=True))
+    headers = await rewrite_headers(client, upload.key, upload.write)
+
+    async def send() -> None:
+        async def part(number: int, index: int) -> None:
+            await upload.part_copy(number, origin, *spans[index])
+
+        await _pieces(len(spans), 1, client.options.parts_at_once, part)
+        rest = _grouped(content.rest, client.options.part_bytes or SMALL_BYTES)
+        try:
+            await _send_stream(upload, content, [], rest, first=len(spans))
+        finally:
+            await rest.aclose()
+
+    return await _carry_out(upload, headers, send)
+
+
+async def _send_stream(
+    upload: Upload, content: Content, head: list[bytes], rest: AsyncGenerator[bytes, None], *, first: int = 0
+) -> None:
     busy: dict[asyncio.Task[None], int] = {}
-    number = 0
+    number = first
 
     async def send(number: int, data: bytes) -> None:
         checksum = await asyncio.to_thread(checksum_of, upload.algorithm, data)

@@ -1,0 +1,78 @@
+"""What was seen of paths a moment ago, so that a listing, a look and an opening of the same file need not ask three times.
+
+Nothing that is remembered is trusted on its own: an opening names the version remembered, and a change is noticed by the store; the metadata of
+a listing is that of the version which the same listing names.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from lakelink.model.entry import Entry, Row
+from lakelink.ports.clock import Clock
+
+PATHS = 50_000
+FRESH_S = 5.0
+DIRECTORY_FRESH_S = 30.0
+_SETTLED_NS = 2_000_000_000  # times of versions are whole seconds: two changes within one look the same
+
+
+class Known:
+    """A bounded memory, the oldest forgotten first."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen: OrderedDict[tuple[str, str], tuple[float, Entry, bool]] = OrderedDict()
+        self._directories: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def saw(self, text: str, path: str, entry: Entry) -> None:
+        """That is what is at the path of the location."""
+        if entry.version is None:
+            return
+        settled = self._clock.time_ns() - entry.version.time_ns > _SETTLED_NS
+        self._seen[text, path] = (self._clock.monotonic(), entry, settled)
+        self._seen.move_to_end((text, path))
+        if len(self._seen) > PATHS:
+            self._seen.popitem(last=False)
+
+    def forget(self, text: str, path: str) -> None:
+        """It is not that any more."""
+        self._seen.pop((text, path), None)
+        self._directories.pop((text, path), None)
+
+    def forget_below(self, text: str, path: str) -> None:
+        """A directory is not there any more."""
+        self.forget(text, path)
+        for memory in (self._seen, self._directories):
+            for key in [key for key in memory if key[0] == text and key[1].startswith(path + "/")]:
+                del memory[key]
+
+    def fresh(self, text: str, path: str) -> Entry | None:
+        """What was seen there within the last seconds: good enough to name a version, and to be told that it is another."""
+        found = self._seen.get((text, path))
+        return found[1] if found and self._clock.monotonic() - found[0] < FRESH_S else None
+
+    def of_row(self, text: str, row: Row) -> Entry | None:
+        """The entry of exactly the version that a listing saw."""
+        found = self._seen.get((text, row.path))
+        if found is None or found[1].version is None:
+            return None
+        at_s, entry, settled = found
+        seen, wanted = entry.version, row.version
+        same = seen is not None and (seen.etag, seen.size_bytes) == (wanted.etag, wanted.size_bytes)
+        # The time of an own write is that of the answer, a moment after the one that listings have.
+        near = seen is not None and abs(seen.time_ns - wanted.time_ns) <= _SETTLED_NS
+        exact = seen is not None and seen.time_ns == wanted.time_ns and settled
+        recent = self._clock.monotonic() - at_s < FRESH_S
+        return entry if same and (exact or (near and recent)) else None
+
+    def saw_directory(self, text: str, path: str) -> None:
+        """There is such a directory."""
+        self._directories[text, path] = self._clock.monotonic()
+        if len(self._directories) > PATHS:
+            self._directories.popitem(last=False)
+
+    def has_directory(self, text: str, path: str) -> bool:
+        """Whether there was such a directory not long ago."""
+        at_s = self._directories.get((text, path))
+        return not path or (at_s is not None and self._clock.monotonic() - at_s < DIRECTORY_FRESH_S)
