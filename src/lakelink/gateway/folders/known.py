@@ -12,8 +12,11 @@ from lakelink.model.entry import Entry, Row
 from lakelink.ports.clock import Clock
 
 PATHS = 50_000
-FRESH_S = 5.0
+FRESH_S = 5.0  # of metadata
+NAMED_FRESH_S = 60.0  # of versions that are named in a request, and so never taken for what is there
 DIRECTORY_FRESH_S = 30.0
+MOST_NAMES = 10_000  # of one directory
+LISTINGS = 200
 _SETTLED_NS = 2_000_000_000  # times of versions are whole seconds: two changes within one look the same
 
 
@@ -24,6 +27,7 @@ class Known:
         self._clock = clock
         self._seen: OrderedDict[tuple[str, str], tuple[float, Entry, bool]] = OrderedDict()
         self._directories: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._names: OrderedDict[tuple[str, str], tuple[float, set[str]]] = OrderedDict()
 
     def saw(self, text: str, path: str, entry: Entry) -> None:
         """That is what is at the path of the location."""
@@ -34,6 +38,29 @@ class Known:
         self._seen.move_to_end((text, path))
         if len(self._seen) > PATHS:
             self._seen.popitem(last=False)
+        self.made(text, path)
+
+    def listed(self, text: str, directory: str, names: set[str]) -> None:
+        """These names, and no others, are in the directory."""
+        if len(names) > MOST_NAMES:
+            return
+        self._names[text, directory] = (self._clock.monotonic(), names)
+        self._names.move_to_end((text, directory))
+        if len(self._names) > LISTINGS:
+            self._names.popitem(last=False)
+
+    def made(self, text: str, path: str) -> None:
+        """Something is at the path, or may be."""
+        directory, _, name = path.rpartition("/")
+        found = self._names.get((text, directory))
+        if found is not None:
+            found[1].add(name)
+
+    def lacks(self, text: str, path: str) -> bool:
+        """Whether the directory was listed not long ago, and had no such name. Who relies on it demands that nothing is there when it writes."""
+        directory, _, name = path.rpartition("/")
+        found = self._names.get((text, directory))
+        return found is not None and name not in found[1] and self._clock.monotonic() - found[0] < DIRECTORY_FRESH_S
 
     def forget(self, text: str, path: str) -> None:
         """It is not that any more."""
@@ -43,14 +70,15 @@ class Known:
     def forget_below(self, text: str, path: str) -> None:
         """A directory is not there any more."""
         self.forget(text, path)
+        self._names.clear()
         for memory in (self._seen, self._directories):
             for key in [key for key in memory if key[0] == text and key[1].startswith(path + "/")]:
                 del memory[key]
 
     def fresh(self, text: str, path: str) -> Entry | None:
-        """What was seen there within the last seconds: good enough to name a version, and to be told that it is another."""
+        """What was seen there not long ago: good enough to name a version, and to be told that it is another."""
         found = self._seen.get((text, path))
-        return found[1] if found and self._clock.monotonic() - found[0] < FRESH_S else None
+        return found[1] if found and self._clock.monotonic() - found[0] < NAMED_FRESH_S else None
 
     def of_row(self, text: str, row: Row) -> Entry | None:
         """The entry of exactly the version that a listing saw."""
