@@ -27,6 +27,7 @@ class Known:
         self._clock = clock
         self._seen: OrderedDict[tuple[str, str], tuple[float, Entry, bool]] = OrderedDict()
         self._directories: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._shown: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._names: OrderedDict[tuple[str, str], tuple[float, set[str]]] = OrderedDict()
 
     def saw(self, text: str, path: str, entry: Entry) -> None:
@@ -65,13 +66,14 @@ class Known:
     def forget(self, text: str, path: str) -> None:
         """It is not that any more."""
         self._seen.pop((text, path), None)
+        self._shown.pop((text, path), None)
         self._directories.pop((text, path), None)
 
     def forget_below(self, text: str, path: str) -> None:
         """A directory is not there any more."""
         self.forget(text, path)
         self._names.clear()
-        for memory in (self._seen, self._directories):
+        for memory in (self._seen, self._shown, self._directories):
             for key in [key for key in memory if key[0] == text and key[1].startswith(path + "/")]:
                 del memory[key]
 
@@ -79,6 +81,18 @@ class Known:
         """What was seen there not long ago: good enough to name a version, and to be told that it is another."""
         found = self._seen.get((text, path))
         return found[1] if found and self._clock.monotonic() - found[0] < NAMED_FRESH_S else None
+
+    def recent(self, text: str, path: str) -> Entry | None:
+        """What was seen, or shown in a listing, within the last seconds."""
+        found = self._seen.get((text, path))
+        at_s = max(found[0], self._shown.get((text, path), found[0])) if found else 0.0
+        return found[1] if found and self._clock.monotonic() - at_s < FRESH_S else None
+
+    def shown(self, text: str, path: str) -> None:
+        """A listing has just named the version that is remembered."""
+        self._shown[text, path] = self._clock.monotonic()
+        if len(self._shown) > PATHS:
+            self._shown.popitem(last=False)
 
     def of_row(self, text: str, row: Row) -> Entry | None:
         """The entry of exactly the version that a listing saw."""
@@ -91,7 +105,7 @@ class Known:
         # The time of an own write is that of the answer, a moment after the one that listings have.
         near = seen is not None and abs(seen.time_ns - wanted.time_ns) <= _SETTLED_NS
         exact = seen is not None and seen.time_ns == wanted.time_ns and settled
-        recent = self._clock.monotonic() - at_s < FRESH_S
+        recent = self._clock.monotonic() - at_s < NAMED_FRESH_S
         return entry if same and (exact or (near and recent)) else None
 
     def saw_directory(self, text: str, path: str) -> None:

@@ -101,6 +101,7 @@ async def _entries(places: Places, place: Place, rows: list[Row], most: int) -> 
         entry = _told(row) if place.location.traits.posix_in_list else known.of_row(place.text, row)
         if entry is not None:
             found[row.path] = entry
+            known.shown(place.text, row.path)
         elif len(unknown) < most:
             unknown.append(row.path)
     for path, looked in zip(unknown, await place.location.stat(unknown) if unknown else [], strict=True):

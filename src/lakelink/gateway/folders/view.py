@@ -48,7 +48,11 @@ class View:
             if spot.folder is None:
                 return Entry(kind=Kind.DIR)
             place = await self.places.place(path)
-            found = await self.places.look(place)
+            # A client that has listed a directory often looks at every file in it next.
+            remembered = not place.location.traits.posix_in_list
+            found = self.shared.known.recent(place.text, place.relative) if remembered else None
+            if found is None:
+                found = await self.places.look(place)
             if found is None and (spot.is_mount or self.places.mapping.names_in(path)):
                 return Entry(kind=Kind.DIR)  # a folder is there for its user before anything is stored in it
             if found is None:
