@@ -58,6 +58,12 @@ ADVICE = {
     "certificate authority of your own name its bundle (`ca_bundle` of the location, or `AWS_CA_BUNDLE`). Do not switch the check off to get on.",
     "LL308": "The queue that carries a lake's events was removed, or the credentials belong to another account. Nothing is lost: changes of the lake are "
     "found by listing until it is back, and once more when it is. `lakelink link events NAME --check` says what is missing.",
+    "LL420": "Nothing is wrong: what was to be read here has to be loaded first. Open the file, or `lakelink hsm restore PATH`; the link looks again by "
+    "itself.",
+    "LL421": "Typical of a tree that was restored or copied without its extended attributes. `lakelink hsm restore PATH` takes the lake's version; if "
+    "zeros are meant, write to the file. Until then neither side is changed.",
+    "LL422": "Somebody removed or replaced the object, and the store keeps no versions, or the credentials do not reach them. If the store has an older "
+    "version or a backup, put it back at the path that the message names; else remove the file.",
     "LL310": "Start the daemon: `lakelink serve`, or its unit. Does it use the same state directory (`LAKELINK_STATE_DIR`), and run as the same user? "
     "`lakelink doctor` says which directory is looked at.",
     "LL400": "Somebody else changed the target between our look and our write. Their version was kept. Run it again; if it comes back, find "
@@ -76,6 +82,9 @@ ADVICE = {
     "file in `/etc/sysctl.d` to keep it). Until then what is not watched is scanned at the scan interval: later, but nothing is missed.",
     "LL409": "Let the client upload in order: one connection per file, no segments. A file of up to 8 MiB may be written in any order, and a larger "
     "one whose first bytes come last too, as long as the gateway's spool has room.",
+    "LL430": "A file of a lazy link was a stub, and somebody wrote into it while nothing guarded it (holder, worker and daemon were all dead at once), or its "
+    "attribute was damaged. Whoever opens it gets an I/O error. Copy it from the backing directory as root if what was written matters, and remove it; "
+    "the link makes the stub anew.",
     "LL900": "A defect of lakelink. Nothing partial is visible at the target. Run it again with `--debug` and report what it prints.",
 }
 

@@ -32,6 +32,7 @@ port. Trouble with one path is a `lakelink.model.change.Problem`, a value, made 
     ├── Unsupported           1    this location cannot hold or do that
     │   └── OutOfOrder        1    a large upload was written out of order after its beginning had been sent on
     ├── InTheWay              1    a directory with content stands where a file should go
+    ├── Tampered              1    a stub was written to while nothing guarded it; what is in it is kept
     └── InternalError         70   a broken invariant of ours; please report
 """
 
@@ -279,6 +280,35 @@ class WatchLimit(LakelinkError):
     code = "LL408"
     exit_code = 1
     retry = Retry.LATER
+
+
+class NotResident(LakelinkError):
+    """The bytes of a file of a lazy link are in the lake at the moment, not here: it is a stub. Who opens it by its path has them loaded."""
+
+    code = "LL420"
+    exit_code = 1
+    retry = Retry.AFTER_RESCAN
+
+
+class ContentUnknown(LakelinkError):
+    """A file of a lazy link shows no bytes, and nothing says that zeros are meant: it may be a stub that lost its mark. It is neither read nor stored."""
+
+    code = "LL421"
+    exit_code = 1
+
+
+class ContentLost(LakelinkError):
+    """The version of an object that a stub stands for is gone from the lake: what the file held is not to be had any more."""
+
+    code = "LL422"
+    exit_code = 1
+
+
+class Tampered(LakelinkError):
+    """A stub holds bytes that were written while nothing guarded it, or its attribute is not to be read. They are kept; nothing is loaded over them."""
+
+    code = "LL430"
+    exit_code = 1
 
 
 class InternalError(LakelinkError):

@@ -6,17 +6,20 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
+from lakelink.cli.demo_link import free_port, push_events
+from lakelink.locations.embedded import EmbeddedStore
 from tests.bench import peers
 from tests.bench.cases import Bench, must, small
 from tests.bench.measure import Contender
+from tests.bench.peers import Store
 
 
-def _linked(
-    bench: Bench, work: str, url: str, root: Path, tar: Path | None = None, *, seed: Path | None = None
-) -> Contender:
-    """A link in a process of its own. With `tar` it begins with an empty root and prefix each time;"""
+def _linked(bench: Bench, work: str, url: str, root: Path, extra: str = "") -> Contender:
+    """A link in a process of its own; `extra` is one more argument of its work."""
     contender = Contender(f"link: {work}", [], environment=bench.store.environment(bench.state))
     result = bench.place("result")
 
@@ -24,10 +27,10 @@ def _linked(
         state = bench.place("journal")
         place = root if work in {"rest", "one-change"} else bench.place("root")
         place.mkdir(exist_ok=True)
-        target = f"{url}-{next(bench.numbers)}" if work in {"follow", "closes"} else url
+        target = f"{url}-{next(bench.numbers)}" if work in {"follow", "closes", "arrives"} else url
         contender.command = [
             sys.executable, "-m", "tests.bench.linked", work, str(place), str(state), target, str(result),
-            *([str(tar)] if tar else []),
+            *([extra] if extra else []),
         ]  # fmt: skip
 
     def check() -> str | None:
@@ -63,7 +66,7 @@ def export(bench: Bench, count: int) -> list[Contender]:
     tree = small(bench, count, 10_240)
     tar = bench.place("tree").with_suffix(".tar")
     subprocess.run(["tar", "cf", str(tar), "-C", str(tree), "."], check=True)
-    return [_linked(bench, "follow", bench.store.url("followed"), tree, tar), _sync(bench, str(tree), None)]
+    return [_linked(bench, "follow", bench.store.url("followed"), tree, str(tar)), _sync(bench, str(tree), None)]
 
 
 def first_import(bench: Bench, count: int) -> list[Contender]:
@@ -77,6 +80,15 @@ def first_import(bench: Bench, count: int) -> list[Contender]:
 def latency(bench: Bench) -> list[Contender]:
     """Closes of small files, one after the other."""
     return [_linked(bench, "closes", bench.store.url(f"closes-{next(bench.numbers)}"), bench.place("root"))]
+
+
+def arrivals(bench: Bench, stack: ExitStack) -> list[Contender]:
+    """Objects that somebody else puts, one after the other, into a store that pushes its events."""
+    place, port = bench.place("pushing"), free_port()
+    push_events(place, port, "/lake/arrivals")
+    store = stack.enter_context(EmbeddedStore(place))
+    there = replace(bench, store=Store(store.endpoint, store.access_key, store.secret_key, store.bucket))
+    return [_linked(there, "arrives", there.store.url("arrivals/in"), there.place("root"), str(port))]
 
 
 def at_rest(bench: Bench, count: int) -> list[Contender]:

@@ -1,4 +1,4 @@
-"""A link doing one piece of work, in a process of its own: `python -m tests.bench.linked WORK ROOT STATE URL RESULT [TAR]`. RESULT gets a JSON document."""
+"""A link doing one piece of work, in a process of its own: `python -m tests.bench.linked WORK ROOT STATE URL RESULT [TAR | PORT]`. RESULT gets JSON."""
 
 from __future__ import annotations
 
@@ -9,24 +9,30 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from lakelink.core.brake import Brake
 from lakelink.links.parts import Parts, SidedFeed
 from lakelink.links.runtime import Link
-from lakelink.locations.base import Location
+from lakelink.locations.base import Location, Write
+from lakelink.locations.content import BytesContent
 from lakelink.locations.local.location import LocalLocation
 from lakelink.locations.local.options import LocalOptions
 from lakelink.locations.s3.open import S3Access, open_s3
-from lakelink.model.entry import Entry
+from lakelink.model.entry import Entry, Expect, Kind
 from lakelink.model.linkspec import LinkSpec, Safety
 from lakelink.ports.clock import SystemClock
 from lakelink.ports.random import SystemRandom
 from lakelink.state.journal import Journal
 from lakelink.watch.choose import open_local_feed
+from lakelink.watch.lake import LakeFeeds, QueueAccess
+from lakelink.watch.webhook import WebhookOptions, WebhookReceiver
 
 DEADLINE_S = 600.0
 CLOSES = 300
+ARRIVALS = 300
 REST_S = 30.0
 
 
@@ -46,30 +52,57 @@ async def main(work: str, root: str, state: str, url: str, result: str, *rest: s
     lake = open_s3(url, S3Access())
     journal = Journal.open(Path(state) / "journal.sqlite")
     chosen = await open_local_feed(root, scan_interval_s=spec.pace.scan_interval_s)
-    parts = Parts(
+    pushed = _pushed(url, int(rest[0])) if work == "arrives" else _unpushed()
+    async with pushed as feeds:
+        parts = _parts(files, lake, journal, [SidedFeed("files", chosen.feed), *feeds])
+        link = Link(spec, parts)
+        running = asyncio.ensure_future(link.run())
+        try:
+            assert await link.settle(DEADLINE_S), link.status()
+            figures = await WORKS[work](link, lake, Path(root), *rest)
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+            await chosen.feed.aclose()
+            await files.aclose()
+            await lake.aclose()
+            journal.close()
+    Path(result).write_text(json.dumps(figures))  # noqa: ASYNC240
+
+
+def _parts(files: Location, lake: Location, journal: Journal, feeds: list[SidedFeed]) -> Parts:
+    return Parts(
         files=files,
         lake=lake,
         journal=journal,
-        feeds=[SidedFeed("files", chosen.feed)],
+        feeds=feeds,
         clock=SystemClock(),
         random=SystemRandom(),
         guard=AnyRoot(),
         brake=Brake(Safety()),
         host="bench",
     )
-    link = Link(spec, parts)
-    running = asyncio.ensure_future(link.run())
+
+
+@asynccontextmanager
+async def _pushed(url: str, port: int) -> AsyncIterator[list[SidedFeed]]:
+    """The store posts its events to a webhook on that port."""
+    receiver = WebhookReceiver(WebhookOptions(port=port))
+    await receiver.start()
+    feeds = LakeFeeds(receiver)
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    feed = feeds.subscribe("", QueueAccess(), bucket, prefix)
+    assert feed is not None
     try:
-        assert await link.settle(DEADLINE_S), link.status()
-        figures = await WORKS[work](link, lake, Path(root), *rest)
+        yield [SidedFeed("lake", feed)]
     finally:
-        running.cancel()
-        await asyncio.wait([running])
-        await chosen.feed.aclose()
-        await files.aclose()
-        await lake.aclose()
-        journal.close()
-    Path(result).write_text(json.dumps(figures))  # noqa: ASYNC240
+        await feed.aclose()
+        await feeds.aclose()
+
+
+@asynccontextmanager
+async def _unpushed() -> AsyncIterator[list[SidedFeed]]:
+    yield []
 
 
 async def follow(link: Link, _lake: Location, root: Path, tar: str) -> dict[str, float]:
@@ -79,7 +112,7 @@ async def follow(link: Link, _lake: Location, root: Path, tar: str) -> dict[str,
     process = await asyncio.create_subprocess_exec("tar", "xf", tar, "-C", str(root))
     await process.wait()
     written = time.perf_counter()
-    while link.status().agreed < wanted:  # noqa: ASYNC110
+    while link.journal.agreed < wanted:  # noqa: ASYNC110  # a status counts all that waits, each time
         await asyncio.sleep(0.02)
     assert await link.settle(DEADLINE_S)
     ended = time.perf_counter()
@@ -110,6 +143,24 @@ async def closes(_link: Link, lake: Location, root: Path) -> dict[str, float]:
     return {"p50_ms": found[len(found) // 2] * 1e3, "p99_ms": found[len(found) * 99 // 100] * 1e3}
 
 
+async def arrives(_link: Link, lake: Location, root: Path, _port: str) -> dict[str, float]:
+    """From the answer to the PUT of an object of 4 KiB to a file that has its bytes, by events that the store pushes."""
+    found: list[float] = []
+    for number in range(ARRIVALS):
+        name, data = f"put-{number}", os.urandom(4096)
+        (answer,) = await lake.write([Write(name, Kind.FILE, BytesContent(data), None, Expect(None))])
+        assert isinstance(answer, Entry), answer
+        began = time.perf_counter()
+        while not (root / name).exists():  # it appears whole
+            assert time.perf_counter() - began < DEADLINE_S
+            await asyncio.sleep(0.001)
+        found.append(time.perf_counter() - began)
+        assert (root / name).read_bytes() == data
+        await asyncio.sleep(0.02)
+    found.sort()
+    return {"p50_ms": found[len(found) // 2] * 1e3, "p99_ms": found[len(found) * 99 // 100] * 1e3}
+
+
 async def rest(link: Link, lake: Location, _root: Path) -> dict[str, float]:
     """The processor time and the requests of a link that has nothing to do."""
     await asyncio.sleep(4.0)
@@ -119,12 +170,13 @@ async def rest(link: Link, lake: Location, _root: Path) -> dict[str, float]:
     await asyncio.sleep(REST_S)
     wall_s = time.perf_counter() - began
     cpu_share = (time.process_time() - cpu_s) / wall_s
+    asked = sum(lake.requests.values()) - requests
     survey_cpu = time.process_time()
     survey_began = time.perf_counter()
     await link.survey()
     return {
         "core_percent": cpu_share * 100,
-        "requests": sum(lake.requests.values()) - requests - 0.0,
+        "requests": asked,
         "survey_s": time.perf_counter() - survey_began,
         "survey_cpu_s": time.process_time() - survey_cpu,
         "rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -152,7 +204,14 @@ async def one_change(link: Link, lake: Location, root: Path) -> dict[str, float]
     return {"wall_ms": sorted(walls)[5] * 1e3, "cpu_ms": sorted(cpus)[5] * 1e3, "agreed": link.status().agreed}
 
 
-WORKS = {"follow": follow, "nothing": nothing, "closes": closes, "rest": rest, "one-change": one_change}
+WORKS = {
+    "follow": follow,
+    "nothing": nothing,
+    "closes": closes,
+    "arrives": arrives,
+    "rest": rest,
+    "one-change": one_change,
+}
 
 if __name__ == "__main__":
     asyncio.run(main(*sys.argv[1:]))

@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 PATIENCE_S = 60.0
@@ -36,23 +36,26 @@ sys.exit(int(code) if code else "it was killed")
 
 
 @contextlib.contextmanager
-def warm(folder: Path) -> Iterator[str]:
-    """A command that does what `lakelink` does, as a shell writes it. `folder` has a short name: sockets have no long ones."""
+def warm(folder: Path, server: str = "tests.docs.warm") -> Iterator[str]:
+    """A command that does what `lakelink` does, as a shell writes it. `folder` has a short name: sockets have no long ones.
+
+    Another module that calls `serve` lends another program in the same way.
+    """
     address = folder / "warm"
     (folder / "client.py").write_text(CLIENT, encoding="utf-8")
-    command = [sys.executable, "-m", "tests.docs.warm", str(address)]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as server:
+    command = [sys.executable, "-m", server, str(address)]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
         try:
-            assert server.stdout is not None
-            assert server.stdout.readline() == b"ready\n"
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
             yield shlex.join([sys.executable, "-IS", str(folder / "client.py"), str(address)])
         finally:
-            server.terminate()
+            process.terminate()
 
 
-def serve(address: str) -> None:
-    """Fork for each connection, until killed."""
-    _import_all()
+def serve(address: str, prepare: Callable[[], None], program: Callable[[], None]) -> None:
+    """Fork for each connection, until killed. `prepare` imports what `program` takes, which reads its arguments in `sys.argv`."""
+    prepare()
     assert threading.active_count() == 1, "a fork would lose the other threads"
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
@@ -65,7 +68,7 @@ def serve(address: str) -> None:
             with connection:
                 if os.fork() == 0:
                     listening.close()
-                    _become(connection)
+                    _become(connection, program)
 
 
 def _import_all() -> None:
@@ -76,7 +79,13 @@ def _import_all() -> None:
             importlib.import_module(module.name)
 
 
-def _become(connection: socket.socket) -> None:
+def _lakelink() -> None:
+    from lakelink.__main__ import main
+
+    main()
+
+
+def _become(connection: socket.socket, program: Callable[[], None]) -> None:
     """Be the program that the client asks for, and end with it."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _, streams, _, _ = socket.recv_fds(connection, 1, 3)
@@ -91,9 +100,7 @@ def _become(connection: socket.socket) -> None:
     sys.argv = ["lakelink", *arguments]
     code = 70
     try:
-        from lakelink.__main__ import main
-
-        main()
+        program()
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -106,4 +113,4 @@ def _become(connection: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(sys.argv[1], _import_all, _lakelink)

@@ -164,6 +164,10 @@ def _clients(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
             yield "a new image replaces the machine"
         if not node.uses.get("iamInstanceProfile"):
             yield "no instance profile"
+        if node.name == "lab-agent-agent" and node.uses.get("userData", ()) != (
+            ("lab-events-queue",) if given.get("events") else ()
+        ):
+            yield "the agent does not hear from the queue"
         if node.name == "lab-client":
             if not links <= set(node.after):
                 yield "the client does not wait for the associations"

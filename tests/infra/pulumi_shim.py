@@ -1,7 +1,8 @@
 """Stands where the Pulumi CLI would: runs the project's program under the stand-in engine, with emulators as the provider.
 
 Knows `version`, `stack select`, `stack export`, `preview`, `up` and `destroy`, which it only writes down. State is a file where
-`PULUMI_BACKEND_URL` says, as with Pulumi's own file back end. Every call is appended to `PULUMI_SHIM_LOG`.
+`PULUMI_BACKEND_URL` says, as with Pulumi's own file back end. Every call is appended to `PULUMI_SHIM_LOG`. It is served by a process that
+has imported the SDK already and forks once for each call.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-VERSION = os.environ.get("PULUMI_SHIM_VERSION", "v3.272.0")
+SERVICES = ("s3", "ec2", "iam", "fsx", "ssm", "sts")
+session: Any = None  # of the process that forks: it has read the API models
 
 
 def main(arguments: list[str]) -> int:
@@ -31,7 +33,7 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     words = " ".join(given.words)
     if words == "version":
-        sys.stdout.write(f"{VERSION}\n")
+        sys.stdout.write(f"{os.environ.get('PULUMI_SHIM_VERSION', 'v3.272.0')}\n")
         return 0
     state = Path(os.environ["PULUMI_BACKEND_URL"].removeprefix("file://")) / f"{given.stack}.json"
     if words == "stack export":
@@ -60,11 +62,11 @@ def _resources(state: Path) -> list[dict[str, Any]]:
 
 
 def _run(program: Path, state: Path, *, apply: bool) -> int:
-    sys.path.insert(0, str(Path(__file__).parents[2]))
     from lakelink.infra.record import run
     from tests.infra.emulator import Emulator
 
-    provider = Emulator(os.environ["AWS_DEFAULT_REGION"]) if apply else None
+    region = os.environ["AWS_DEFAULT_REGION"]
+    provider = Emulator(region, lambda service: session.client(service, region_name=region)) if apply else None
     outcome = run(lambda: runpy.run_path(str(program), run_name="__main__"), provider, _read(state))
     if apply:
         state.write_text(json.dumps({name: asdict(made) for name, made in outcome.made.items()}), encoding="utf-8")
@@ -73,6 +75,22 @@ def _run(program: Path, state: Path, *, apply: bool) -> int:
     return 255 if outcome.failed else 0
 
 
+def prepare() -> None:
+    """Everything that takes long to import or to read, and nothing that looks at the environment."""
+    global session  # noqa: PLW0603  # read by the forks
+    import boto3
+
+    import tests.infra.emulator  # noqa: F401
+
+    session = boto3.session.Session()
+    loader = session._session.get_component("data_loader")
+    for service in SERVICES:
+        loader.load_service_model(service, "service-2")
+
+
 if __name__ == "__main__":
+    from tests.docs.warm import serve
+
     warnings.simplefilter("ignore", DeprecationWarning)
-    sys.exit(main(sys.argv[1:]))
+    own = sys.modules["__main__"]
+    serve(sys.argv[1], prepare, lambda: sys.exit(own.main(sys.argv[1:])))

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from lakelink.infra import iam
 from lakelink.infra.drift import Difference, compare, desired
-from lakelink.infra.observe import observe
+from lakelink.infra.observe import observe, refuses_plain
 from lakelink.infra.program import deploy
 from lakelink.infra.record import Outcome, run
 from lakelink.infra.spec import LakeSpec
@@ -169,7 +170,19 @@ def _endpoint(aws, made):
     aws("ec2").delete_vpc_endpoints(VpcEndpointIds=[made["lab-s3-gateway"].id])
 
 
+def _clone(aws, made):
+    tags = [{"Key": "lakelink:stack", "Value": "lab"}, {"Key": "lakelink:part", "Value": "vpc"}]
+    vpc = aws("ec2").create_vpc(CidrBlock="10.99.0.0/16")["Vpc"]["VpcId"]
+    aws("ec2").create_tags(Resources=[vpc], Tags=tags)
+
+
+def _strand(aws, made):
+    aws("ec2").delete_route(RouteTableId=made["lab-routes"].id, DestinationCidrBlock="0.0.0.0/0")
+
+
 BY_HAND = [
+    (_clone, "vpc-", "exists"),
+    (_strand, "routes", "internet"),
     (_suspend, "bucket", "versioning"),
     (_public, "bucket", "public_access_block"),
     (_plain, "bucket", "tls_only"),
@@ -178,32 +191,60 @@ BY_HAND = [
     (_policy, "association-0", "auto_import"),
     (_unlink, "association-0", "exists"),
     (_second_link, "dra-", "exists"),
+    (_metadata, "client", "metadata_tokens"),
     (_stop, "client", "state"),
     (_terminate, "client", "exists"),
-    (_metadata, "client", "metadata_tokens"),
     (_untag, "vpc", "tag ManagedBy"),
     (_endpoint, "s3-gateway", "exists"),
 ]
 
 
-@pytest.mark.parametrize(
-    ("change", "part", "attribute"), BY_HAND, ids=[change.__name__[1:] for change, _, _ in BY_HAND]
-)
-def test_drift_names_exactly_what_was_changed_by_hand(aws, fsx_endpoint, fsx_service, applied, change, part, attribute):
-    given, made = applied
-    change(aws, made)
-    fsx_service.settle()
-    (found,) = compare(desired(given), observe(given, aws))
-    assert found.part.startswith(part)
-    assert found.attribute == attribute
-
-
-@pytest.fixture
-def applied(aws, fsx_endpoint) -> tuple[LakeSpec, Any]:
+def test_drift_names_exactly_what_was_changed_by_hand_one_thing_after_the_other(aws, fsx_endpoint, fsx_service):
     given = spec()
-    outcome, _ = apply(given, aws)
-    assert outcome.failed == {}
-    return given, outcome.made
+    made = apply(given, aws)[0].made
+    before: list[Difference] = []
+    for change, part, attribute in BY_HAND:
+        change(aws, made)
+        fsx_service.settle()
+        now = compare(desired(given), observe(given, aws))
+        (new,) = [found for found in now if found not in before]
+        assert new.part.startswith(part), change.__name__
+        assert new.attribute == attribute, change.__name__
+        # What is gone as a whole has no attributes left; nothing else is forgotten.
+        gone = [found for found in before if found not in now]
+        assert [found for found in gone if found.part != new.part or new.attribute != "exists"] == []
+        before = now
+
+
+def test_drift_sees_who_else_may_come_in_over_sftp(aws, fsx_endpoint):
+    given = spec(**SPECS["sisters"])
+    made = apply(given, aws)[0].made
+    transfer, server = aws("transfer"), made["lab-sftp-server"].id
+    role = transfer.describe_user(ServerId=server, UserName="anna")["User"]["Role"]
+    transfer.import_ssh_public_key(
+        ServerId=server, UserName="anna", SshPublicKeyBody=KEY.replace("AAAAIEo8", "AAAAIEo9")
+    )
+    transfer.create_user(ServerId=server, UserName="mallory", Role=role)
+    found = compare(desired(given), observe(given, aws))
+    assert [(one.part, one.attribute) for one in found] == [("sftp-anna", "keys"), ("sftp-server", "users")]
+    transfer.delete_user(ServerId=server, UserName="anna")
+    found = compare(desired(given), observe(given, aws))
+    assert [(one.part, one.attribute, one.found) for one in found] == [("sftp-anna", "exists", "absent")]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"Principal": {"AWS": "arn:aws:iam::123456789012:root"}}, {"Action": "s3:GetObject"}, {"Resource": "arn:aws:s3:::b/*"},
+     {"Effect": "Allow"}, {"Condition": {"Bool": {"aws:SecureTransport": "true"}}},
+     {"Condition": {"Bool": {"aws:SecureTransport": "false"}, "IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}}],
+    ids=lambda change: next(iter(change)),
+)  # fmt: skip
+def test_a_statement_about_tls_counts_only_if_it_refuses_everyone_everything(change):
+    document = iam.tls_only("arn:aws:s3:::b")
+    assert refuses_plain(iam.to_json(document))
+    (statement,) = document["Statement"]
+    assert refuses_plain(iam.to_json({"Statement": statement}))
+    assert not refuses_plain(iam.to_json({"Statement": statement | change}))
 
 
 def test_an_empty_account_is_missing_every_part(aws, fsx_endpoint):

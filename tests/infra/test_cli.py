@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from lakelink.cli.infra import run
-from tests.infra.matrix import REGION, SSH_KEY
+from tests.docs.warm import warm
+from tests.infra.matrix import REGION, SSH_KEY, spec
 
 SPECIFICATION = f'[infra]\nname = "lab"\nregion = "{REGION}"\n'
-SHIM = Path(__file__).parent / "pulumi_shim.py"
 
 
 @pytest.fixture
@@ -109,6 +113,16 @@ def test_userdata_prints_the_script_of_the_specification(config, capsys):
     assert "FSX_DNS_NAME=fs.example\nFSX_MOUNT_NAME=abc\nMOUNT_POINT=/data\n" in out
 
 
+def test_userdata_of_the_agent_is_there_if_there_is_one(config, capsys):
+    assert run(["userdata", "--part", "agent"]) == 2
+    assert "specifies no agent" in capsys.readouterr().err
+    config.write_text(SPECIFICATION + "file_system = false\n[infra.agent]\nenabled = true\n")
+    assert run(["userdata", "--part", "agent"]) == 0
+    assert "lakelink.service" in capsys.readouterr().out
+    assert run(["userdata"]) == 2
+    assert run(["userdata", "--part", "server"]) == 2
+
+
 def test_link_file_gives_the_same_links_self_hosted(config, capsys):
     links = (
         '[[infra.associations]]\nfile_system_path = "/a"\nprefix = "x/y"\nauto_import = ["NEW"]\nauto_export = []\n'
@@ -123,6 +137,34 @@ def test_link_file_gives_the_same_links_self_hosted(config, capsys):
         "lab-0": {"files": "/srv/a", "lake": "lab-lake:x/y/", "import": ["new"], "export": []},
         "lab-1": {"files": "/srv/b", "lake": "lab-lake:b/", "import": everything, "export": everything},
     }
+
+
+def test_the_configuration_of_the_agent_is_one_that_the_program_takes(config, tmp_path, monkeypatch, capsys):
+    from lakelink.cli import main
+    from lakelink.infra import agent
+
+    queue = f"arn:aws:sqs:{REGION}:123456789012:lab-lake-events"
+    config.write_text(agent.configuration(spec(agent={"enabled": True, "prefix": "in"}), queue))
+    monkeypatch.setenv("LAKELINK_STATE_DIR", str(tmp_path / "state"))
+    assert main.run(["link", "list", "--json"]) == 0
+    assert [link["name"] for link in json.loads(capsys.readouterr().out)["links"]] == ["lab"]
+    assert tomllib.loads(config.read_text())["links"]["lab"]["events"] == queue
+
+
+def test_a_link_of_the_written_file_is_one_that_the_program_takes(config, tmp_path, monkeypatch, capsys):
+    from lakelink.cli import main
+
+    links = (
+        '[[infra.associations]]\nfile_system_path = "/a"\nprefix = "x/y"\nauto_import = ["NEW"]\nauto_export = ["NEW", "CHANGED"]\n'
+        '[[infra.associations]]\nfile_system_path = "/b/"\nprefix = "b"\n'
+    )
+    config.write_text(SPECIFICATION + links)
+    assert run(["link-file", "--files-root", str(tmp_path / "lake")]) == 0
+    config.write_text(config.read_text() + capsys.readouterr().out)
+    monkeypatch.setenv("LAKELINK_STATE_DIR", str(tmp_path / "state"))
+    assert main.run(["link", "list", "--json"]) == 0
+    assert {link["name"] for link in json.loads(capsys.readouterr().out)["links"]} == {"lab-0", "lab-1"}
+    assert run(["check", "--no-policy"]) == 3, "beside the associations they would be a second syncer"
 
 
 def test_iam_prints_one_policy_per_part(config, capsys):
@@ -146,22 +188,27 @@ def test_drift_exits_with_1_on_a_difference_and_names_it(config, aws, fsx_endpoi
 # The Pulumi CLI, played by the stand-in
 
 
+@pytest.fixture(scope="module")
+def shim() -> Iterator[str]:
+    """The command of the program that stands where the Pulumi CLI would."""
+    with TemporaryDirectory(prefix="shim") as folder, warm(Path(folder), "tests.infra.pulumi_shim") as command:
+        yield command
+
+
 @pytest.fixture
-def pulumi(tmp_path, monkeypatch, config) -> Path:
+def pulumi(tmp_path, monkeypatch, config, shim) -> Path:
     """A `pulumi` on PATH; its log of calls."""
     folder, state, log = tmp_path / "bin", tmp_path / "state", tmp_path / "log"
     folder.mkdir()
     state.mkdir()
     log.touch()
     program = folder / "pulumi"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{SHIM}" "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {shim} "$@"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{state}")
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "secret passphrase")
     monkeypatch.setenv("PULUMI_SHIM_LOG", str(log))
-    source = Path(sys.modules["lakelink"].__path__[0]).parent
-    monkeypatch.setenv("PYTHONPATH", str(source))
     return log
 
 
@@ -169,9 +216,10 @@ def calls(log: Path) -> list[list[str]]:
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 
-def test_without_the_pulumi_cli_the_version_that_is_needed_is_named(config, monkeypatch, capsys):
+@pytest.mark.parametrize("verb", ["preview", "up", "destroy"])
+def test_without_the_pulumi_cli_the_version_that_is_needed_is_named(config, monkeypatch, capsys, verb):
     monkeypatch.setenv("PATH", "/nowhere")
-    assert run(["up"]) == 2
+    assert run([verb]) == 2
     assert "version 3.200.0 or newer is needed" in capsys.readouterr().err
 
 
@@ -187,11 +235,14 @@ def test_a_broken_rule_stops_before_pulumi_is_asked_for_anything_but_its_version
     assert calls(pulumi) == [["version"]]
 
 
-def test_preview_changes_nothing(pulumi, config, aws, fsx_endpoint, fsx_service, capfd):
+def test_preview_changes_nothing_and_the_passphrase_is_no_argument(
+    pulumi, config, aws, fsx_endpoint, fsx_service, capfd
+):
     assert run(["preview", "--stack", "s1"]) == 0
     assert calls(pulumi)[-1] == ["preview", "--cwd", str(config.parent / "infra"), "--stack", "s1"]
     assert aws("s3").list_buckets()["Buckets"] == []
     assert fsx_service.state.file_systems == {}
+    assert "secret passphrase" not in pulumi.read_text(), "it would be seen in the process list"
 
 
 def test_destroy_spares_what_is_protected_and_says_so(pulumi, config, capfd):
@@ -235,17 +286,25 @@ def test_when_the_subnet_fails_the_summary_says_what_exists_and_a_second_run_fin
     assert run(["drift"]) == 0
 
 
-def test_the_passphrase_never_becomes_an_argument(pulumi, config, capfd):
-    run(["preview"])
-    assert "secret passphrase" not in pulumi.read_text()
+def test_the_ready_project_is_eight_lines_and_builds_what_the_file_of_the_stack_says(config):
+    from pulumi.runtime import set_all_config
 
+    from lakelink.infra.record import run as run_program
 
-def test_the_ready_project_is_eight_lines_and_builds_what_the_file_says(config, tmp_path):
     source = Path(sys.modules["lakelink"].__path__[0]) / "infra" / "project"
     lines = [line for line in (source / "__main__.py").read_text().splitlines() if line and not line.startswith("#")]
     assert len(lines) <= 8
-    for name in ("Pulumi.yaml", "Pulumi.dev.yaml", "Pulumi.production.yaml"):
-        assert (source / name).read_text()
+
+    def main(key: str, file: str) -> None:
+        set_all_config({key: file})
+        runpy.run_path(str(source / "__main__.py"), run_name="__main__")
+
+    assert "name: lakelink-infra\n" in (source / "Pulumi.yaml").read_text()
+    for stack in ("dev", "production"):
+        (line,) = [line for line in (source / f"Pulumi.{stack}.yaml").read_text().splitlines() if line.startswith("  ")]
+        key, file = line.strip().split(": ")
+        (config.parent / file).write_text(SPECIFICATION.replace("lab", stack))
+        assert run_program(partial(main, key, file)).graph.one("Bucket").name == f"{stack}-bucket"
 
 
 def test_without_the_extra_the_rules_are_checked_and_what_is_left_out_is_said(config):

@@ -51,6 +51,18 @@ def test_the_python_of_the_tutorial_builds_the_component():
     assert {"LustreFileSystem", "DataRepositoryAssociation", "Instance"} <= {node.kind for node in graph.nodes}
 
 
+def test_the_python_of_the_fake_creates_a_file_system(aws, fsx_endpoint, tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", (DOCS / "testing.md").read_text(encoding="utf-8"), re.DOTALL)
+    subnet = aws("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
+    assert '"/tmp/file-systems"' in code
+    names = {}
+    code = code.replace("/tmp/file-systems", str(tmp_path / "own"))  # noqa: S108
+    code = code.replace("subnet-0123456789abcdef0", subnet)
+    exec(compile(code, "testing", "exec"), names)  # noqa: S102
+    assert names["made"]["FileSystem"]["FileSystemType"] == "LUSTRE"
+    assert any((tmp_path / "own").iterdir())
+
+
 def test_every_command_is_in_the_tutorial_and_the_other_way_round():
     shown = set(re.findall(r"lakelink infra ([a-z-]+)", TUTORIAL))
     assert shown == {name for name in app if not name.startswith("-")}
@@ -59,8 +71,8 @@ def test_every_command_is_in_the_tutorial_and_the_other_way_round():
 def test_the_number_of_planted_mistakes_is_the_one_that_is_said():
     from tests.infra.test_mutations import MISTAKES
 
-    assert len(MISTAKES) == 30
-    assert "thirty mistakes" in (DOCS / "testing.md").read_text(encoding="utf-8")
+    assert len(MISTAKES) == 31
+    assert "thirty-one mistakes" in (DOCS / "testing.md").read_text(encoding="utf-8")
 
 
 def test_the_limits_of_the_tests_are_said():

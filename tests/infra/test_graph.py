@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,12 @@ import pytest
 
 from lakelink.errors import Refused, UsageError
 from lakelink.infra.findings import Level
-from lakelink.infra.graph import UNKNOWN, Node, as_json, as_mermaid, as_text, ordered
+from lakelink.infra.graph import UNKNOWN, Graph, Node, as_json, as_mermaid, as_text, ordered
 from lakelink.infra.policy import findings
 from lakelink.infra.record import Provider, record, run
 from lakelink.testing.aws.shapes import request_problems, service_model
 from tests.infra.emulator import association_request, file_system_request
-from tests.infra.matrix import MATRIX, spec
+from tests.infra.matrix import MATRIX, SSH_KEY, spec
 from tests.infra.oracle import complaints
 
 SNAPSHOT = Path(__file__).parent / "snapshots" / "defaults.json"
@@ -108,6 +109,62 @@ def test_outside_of_an_engine_the_program_says_so_instead_of_doing_nothing():
 
     with pytest.raises(UsageError, match="no Pulumi engine"):
         LakeFileSystem("lab", spec())
+
+
+def test_the_queue_of_events_is_refused_beside_an_association_that_imports():
+    from lakelink.infra.program import LakeEvents, LakeFileSystem
+
+    def program():
+        given = spec()
+        LakeEvents("events", given, LakeFileSystem("lab", given))
+
+    with pytest.raises(Refused, match="events-beside-import"):
+        run(program)
+
+
+def test_an_agent_that_the_lake_does_not_know_of_is_refused():
+    from lakelink.infra.program import AgentHost, LakeFileSystem
+
+    def program():
+        AgentHost("agent", spec(), LakeFileSystem("lab", spec()))
+
+    with pytest.raises(UsageError, match="no security group"):
+        run(program)
+
+
+def test_a_role_of_a_user_with_a_long_name_has_a_name_that_aws_takes():
+    names = [f"{'u' * 90}{last}" for last in "ab"]
+    users = [{"name": name, "public_key": SSH_KEY} for name in names]
+    roles = [node.name for node in record(spec(file_system=False, transfer_users=users)).of("Role")]
+    assert len(set(roles)) == 2
+    assert max(len(role) for role in roles) + len("-1234567") <= 64
+
+
+def changed(graph: Graph, name: str, **inputs: Any) -> Graph:
+    """The graph with other inputs of one resource."""
+    return replace(
+        graph,
+        nodes=tuple(
+            replace(node, inputs={**node.inputs, **inputs}) if node.name == name else node for node in graph.nodes
+        ),
+    )
+
+
+def test_every_port_open_is_found_unless_efa_needs_it(graphs):
+    rule = "lab-file-system-group-from-client-group-988"
+    found = findings(changed(graphs["defaults"], rule, ipProtocol="-1", fromPort=None, toPort=None))
+    assert any(one.rule == "lustre-ports" and one.field == rule and "every port" in one.message for one in found)
+    assert [one for one in findings(graphs["efa"]) if one.level is Level.ERROR] == []
+
+
+def test_a_lustre_port_that_is_open_to_addresses_instead_of_a_group_is_found(graphs):
+    rule = "lab-file-system-group-from-client-group-988"
+    node = graphs["defaults"].named(rule)
+    uses = {key: value for key, value in node.uses.items() if key != "referencedSecurityGroupId"}
+    nodes = tuple(replace(one, uses=uses) if one is node else one for one in graphs["defaults"].nodes)
+    assert "lustre-peer" in {
+        one.rule for one in findings(replace(graphs["defaults"], nodes=nodes)) if one.field == rule
+    }
 
 
 class Answering:

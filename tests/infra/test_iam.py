@@ -68,6 +68,44 @@ def test_the_bucket_rights_of_the_deployer_end_at_the_bucket():
     assert one["Resource"] == ["arn:aws:s3:::lab-eu-central-1-lake", "arn:aws:s3:::lab-eu-central-1-lake/*"]
 
 
+def statements(**keys):
+    """The deployer's statements, by name."""
+    given = spec(**keys)
+    return {one["Sid"]: one for one in iam.documents(given, record(given).types())["deployer"]["Statement"]}
+
+
+def test_whoever_deploys_cannot_become_anyone_else():
+    found = statements(client={"session_manager": True})
+    assert found["Iam"]["Resource"] == ["arn:aws:iam::*:role/lab-*", "arn:aws:iam::*:instance-profile/lab-*"]
+    assert not {"iam:PassRole", "iam:AttachRolePolicy", "iam:CreateServiceLinkedRole"} & set(found["Iam"]["Action"])
+    assert found["PassRole"]["Resource"] == ["arn:aws:iam::*:role/lab-*"]
+    assert "ec2.amazonaws.com" in found["PassRole"]["Condition"]["StringEquals"]["iam:PassedToService"]
+    assert found["AttachPolicy"]["Condition"]["ArnEquals"]["iam:PolicyARN"].endswith(
+        ":policy/AmazonSSMManagedInstanceCore"
+    )
+    assert all("/aws-service-role/" in one for one in found["ServiceRole"]["Resource"])
+    everything = {sid for sid, one in found.items() if one["Resource"] == ["*"] and "Condition" not in one}
+    assert everything == {"Sts"}
+
+
+def test_a_key_of_ones_own_may_be_used_through_fsx_only():
+    found = statements(kms_key_id=KMS)["FileSystemKey"]
+    assert found["Resource"] == [KMS]
+    assert found["Condition"] == {"StringEquals": {"kms:ViaService": "fsx.eu-central-1.amazonaws.com"}}
+    assert "FileSystemKey" not in statements()
+
+
+def test_other_parts_of_aws_have_arns_of_their_own():
+    given = spec(region="us-gov-west-1")
+    assert "arn:aws:" not in iam.to_json(iam.deployer(given, ["aws:s3/bucket:Bucket", "aws:iam/role:Role"]))
+
+
+def test_a_prefix_is_never_a_pattern():
+    found = iam.agent_rights("arn:b", "in*/$?/")["Statement"]
+    assert found[1]["Resource"] == ["arn:b/in${*}/${$}${?}/*"]
+    assert found[0]["Condition"]["StringLike"]["s3:prefix"][1] == "in${*}/${$}${?}/*"
+
+
 def test_an_unknown_type_is_an_error_and_not_a_gap():
     with pytest.raises(KeyError, match="aws:new/thing:Thing"):
         iam.deployer(spec(), ["aws:new/thing:Thing"])

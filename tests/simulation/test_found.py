@@ -3,10 +3,14 @@
 import asyncio
 import errno
 import os
+from contextlib import closing
 
 from lakelink.locations.base import Delete
 from lakelink.locations.local.location import LocalLocation
 from lakelink.model.entry import Expect, Kind
+from lakelink.model.link import Event
+from lakelink.state.findings import Held, Result
+from lakelink.state.journal import Journal
 from lakelink.testing.clocks import SeededRandom
 from lakelink.testing.hand import Hand
 from lakelink.testing.sim.borders import Borders
@@ -15,6 +19,8 @@ from lakelink.testing.sim.disk import Disk
 from lakelink.testing.sim.inode import fail
 from lakelink.testing.sim.kernel import SimKernel
 from lakelink.testing.sim.loop import simulate
+from lakelink.testing.sim.objects import Mutation, StoredObject
+from lakelink.testing.sim.traces import Traces
 
 
 def test_a_file_in_use_is_kept_when_no_descriptor_is_to_be_had_for_asking():
@@ -45,3 +51,14 @@ def test_a_file_in_use_is_kept_when_no_descriptor_is_to_be_had_for_asking():
         return [bytes(inode.data) for _, inode in disk.tree(disk.top) if inode.is_file]
 
     assert simulate(1, story) == [b"begun, and ended"]
+
+
+def test_an_effect_that_was_looked_at_again_and_is_held_has_left_its_trace(tmp_path):
+    place = tmp_path / "journal.sqlite"
+    traces = Traces("data/", "m1.")
+    traces.heard(Mutation(1.0, "m1.1", "PutObject", "data/f", None, StoredObject(b"", "an etag", 1), conditional=True))
+    with closing(Journal.open(place)) as journal:
+        journal.settle([Result("other", held=Held("other", "lake", Event.CHANGED))], 1)
+        assert len(traces.missing(place)) == 1
+        journal.settle([Result("f", held=Held("f", "lake", Event.CHANGED))], 1)
+    assert traces.missing(place) == []

@@ -15,6 +15,7 @@ from lakelink.api.answers import (
     Checked,
     Daemon,
     HeldPath,
+    HsmReport,
     LinkDetail,
     LogEntry,
     PathConflict,
@@ -26,6 +27,7 @@ from lakelink.api.answers import (
     TaskInfo,
     WirePath,
 )
+from lakelink.model.gateway import GatewayStatus, LiveSession
 from lakelink.model.linkspec import Direction, LinkSpec, LinkStatus
 
 VERSION = 1
@@ -206,6 +208,54 @@ class CancelTask(Call[TaskInfo], frozen=True, kw_only=True):
     name = "link-cancel"
     link: str
     task: str
+
+
+class HsmCommand(Call[HsmReport], frozen=True, kw_only=True):
+    """Do something about the files of a lazy link, at and below these paths (of the link; "" is all of it).
+
+    "release" with `older_than_s` or `until_free_bytes` goes by last use, the oldest first. `flags` are for "set" and "clear".
+    """
+
+    name = "link-hsm"
+    long = True
+    link: str
+    action: Literal["state", "restore", "release", "archive", "set", "clear"]
+    paths: list[WirePath] = []
+    include: list[str] = []
+    flags: list[str] = []
+    older_than_s: float | None = None
+    until_free_bytes: int | None = None
+
+
+class GetGateway(Call[GatewayStatus], frozen=True, kw_only=True):
+    """How the gateway stands."""
+
+    name = "gateway-status"
+
+
+class ListSessions(Call[list[LiveSession]], frozen=True, kw_only=True):
+    """Who is logged in to the gateway, who came first in front."""
+
+    name = "gateway-sessions"
+
+
+class KickSessions(Call[list[str]], frozen=True, kw_only=True):
+    """End sessions of the gateway, by their ids or all of a user; the ids of those that were there."""
+
+    name = "gateway-kick"
+    sessions: list[str] = []
+    user: str = ""
+
+
+class LiftBan(Call[bool], frozen=True, kw_only=True):
+    """Let an address in again that failed too often; whether anything was known about it."""
+
+    name = "gateway-unban"
+    address: str
+
+
+GATEWAY = (GetGateway, ListSessions, KickSessions, LiftBan)
+"""What the gateway of a state directory answers, by itself or through the daemon that runs it."""
 
 
 CALLS: dict[str, type[Call[Any]]] = {cls.name: cls for cls in Call.__subclasses__()}

@@ -45,6 +45,8 @@ def doctor(*locations: str, output: Output = Output()) -> int:
 
 def _all(locations: tuple[str, ...], config: str | None) -> Iterator[Finding]:
     from lakelink.cli.checks.access import access
+    from lakelink.cli.checks.gateway import gateway
+    from lakelink.cli.checks.hsm import lazy
     from lakelink.cli.checks.links import links
     from lakelink.cli.checks.machine import machine
     from lakelink.cli.checks.settings import read_settings
@@ -52,8 +54,11 @@ def _all(locations: tuple[str, ...], config: str | None) -> Iterator[Finding]:
 
     settings = read_settings(config)
     yield from machine(state_dir_path())
+    yield from lazy(state_dir_path(), locations)
     yield settings.finding
     yield from links(state_dir_path())
+    if settings.document is not None:
+        yield from gateway(state_dir_path(), settings.document)
     asked_for_s3 = any(text.startswith("s3://") for text in locations)
     yield from access(
         needed=asked_for_s3 or bool(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"))

@@ -142,19 +142,38 @@ def graph(*, config: Config = None, output: Annotated[str, Parameter(name="--for
 
 
 @app.command
-def userdata(*, config: Config = None, dns_name: str = "FILE-SYSTEM-DNS-NAME", mount_name: str = "MOUNT-NAME") -> int:
-    """Print the script that the client runs at its first boot.
+def userdata(
+    *,
+    config: Config = None,
+    part: str = "client",
+    dns_name: str = "FILE-SYSTEM-DNS-NAME",
+    mount_name: str = "MOUNT-NAME",
+    queue_arn: str = "QUEUE-ARN",
+) -> int:
+    """Print the script that the client, or the agent, runs at its first boot.
+
+    For example: lakelink infra userdata --part agent
 
     Args:
         config: The configuration file.
+        part: client or agent.
         dns_name: The file system's DNS name (output dns_name).
         mount_name: The file system's mount name (output mount_name).
+        queue_arn: The queue of bucket events (output queue_arn), for an agent beside events.
     """
+    from lakelink.infra import agent
     from lakelink.infra.userdata import render
 
+    if part not in {"client", "agent"}:
+        raise UsageError(f"{part!r} has no script", hint="Choose client or agent.")
     loaded = load(config)
-    refuse_errors(check_spec(loaded.spec))
-    _out(render(loaded.spec.client, dns_name, mount_name))
+    spec = loaded.spec
+    refuse_errors(check_spec(spec))
+    if not (spec.mounts if part == "client" else spec.agent.enabled):
+        hint = "Set file_system and client.enabled, or agent.enabled, or choose the other --part."
+        raise UsageError(f"{loaded.path} specifies no {part}", hint=hint)
+    queue = queue_arn if spec.events.enabled else ""
+    _out(render(spec.client, dns_name, mount_name) if part == "client" else agent.render(spec, queue))
     return 0
 
 

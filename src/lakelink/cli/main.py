@@ -29,6 +29,8 @@ COMMANDS: dict[str, Command] = {
     "link": Command("lakelink.cli.link:build", "Links", "Keep a directory and an S3 prefix in step, both ways."),
     "serve": Command("lakelink.cli.serve:serve", "Links", "Carry the changes of all links, until stopped."),
     "status": Command("lakelink.cli.status:status", "Links", "Say how links stand."),
+    "hsm": Command("lakelink.cli.hsm:app", "Links", "Files of lazy links: how they stand, load and release them."),
+    "gateway": Command("lakelink.cli.gateway.commands:build", "Links", "Serve SFTP to partners whose homes are prefixes of the lake."),
     "put": Command("lakelink.cli.objects:put", "Single objects", "Store one file, or standard input, as an object."),
     "cat": Command("lakelink.cli.objects:cat", "Single objects", "Write objects to standard output."),
     "ls": Command("lakelink.cli.objects:ls", "Single objects", "List what is at a location."),
@@ -101,10 +103,13 @@ def build(tokens: Sequence[str]) -> App:
     # The summary stands in for the command's own help where all are listed, so that listing them imports none of them.
     listing = not tokens or tokens[0] not in COMMANDS
     for name, command in COMMANDS.items():
-        if name == "link" and not listing:
-            from lakelink.cli import link
+        if name in {"link", "gateway"} and not listing:
+            from importlib import import_module
 
-            app.command(link.build(tokens[1:] if tokens[0] == name else ["add"], groups[command.group]))
+            noun = import_module(command.path.partition(":")[0])
+            app.command(
+                noun.build(tokens[1:] if tokens[0] == name else [next(iter(noun.COMMANDS))], groups[command.group])
+            )
             continue
         app.command(command.path, name=name, group=groups[command.group], help=command.summary if listing else None)
     return app

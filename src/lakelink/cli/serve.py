@@ -65,17 +65,18 @@ def serve(
     from lakelink.daemon.serve import ServeOptions
     from lakelink.daemon.serve import serve as run
 
-    _start_log(log, quiet=output.quiet)
+    start_log(log, quiet=output.quiet)
     options = ServeOptions(
         state_dir=state_dir(),
         config=output.config,
         metrics=metrics,
         on_ready=lambda daemon: _announce(daemon, output),
+        log_form=log_form(log),
     )
     return run(options)
 
 
-def _start_log(form: str, *, quiet: bool) -> None:
+def start_log(form: str, *, quiet: bool) -> None:
     """INFO and above, unless LAKELINK_LOG says otherwise."""
     from lakelink.obs import log
 
@@ -85,6 +86,15 @@ def _start_log(form: str, *, quiet: bool) -> None:
         level = logging.WARNING if quiet else logging.INFO
     as_json = form == "json" or (form == "auto" and os.environ.get("LAKELINK_LOG", "").endswith(",json"))
     log.configure(level, sys.stderr, as_json=as_json, journal=journal)
+
+
+def log_form(form: str) -> str:
+    """The form as a process that this one starts is told: text, json or journal."""
+    from lakelink.obs.log import is_journal
+
+    if form == "journal" or (form == "auto" and is_journal(sys.stderr, os.environ)):
+        return "journal"
+    return "json" if form == "json" or os.environ.get("LAKELINK_LOG", "").endswith(",json") else "text"
 
 
 def _announce(daemon: Daemon, output: Output) -> None:

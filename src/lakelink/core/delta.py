@@ -16,6 +16,7 @@ class Delta(Enum):
     CONTENT = "content"  # other bytes, another link target, or another kind
     METADATA = "metadata"
     DELETED = "deleted"
+    STALE = "stale"  # a stub of its own object, of another version than the one agreed on: no byte of this side's own
     UNKNOWN = "unknown"
 
 
@@ -65,10 +66,22 @@ def known_equal(one: Entry, other: Entry) -> bool | None:
         return False
     if one.size_bytes == 0:
         return True
+    if stands_for(one, other) or stands_for(other, one):
+        return True
+    if not (one.resident and other.resident):
+        return None  # a stub has the bytes of the version that it names; nothing of it is ever read to find out more
     mine, theirs = one.digest.partition(b":"), other.digest.partition(b":")
     if mine[1] and theirs[1] and mine[0] == theirs[0]:
         return mine[2] == theirs[2]
     return None
+
+
+def stands_for(file: Entry, object_: Entry) -> bool:
+    """Whether a file's bytes, here or not, are known to be those of this object, as it was seen. An ETag names content."""
+    origin, version = file.origin, object_.version
+    if origin is None or version is None or not version.etag:
+        return False
+    return origin.version.etag == version.etag and file.size_bytes == origin.version.size_bytes == version.size_bytes
 
 
 def same_posix(one: Entry, other: Entry) -> bool:

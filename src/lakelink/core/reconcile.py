@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from lakelink.core.delta import Delta, delta, known_equal, same_posix
+from lakelink.core.residency import files_delta, is_outdated, is_stub, settled
 from lakelink.model.entry import Entry, Kind
 from lakelink.model.link import Agreed, ConflictRule, Event, Rule, Unknown
 from lakelink.model.plan import CONFLICTS, Decision, Plan, Verb
@@ -43,7 +44,8 @@ def decide(
 
     `same_bytes` is the answer to an earlier COMPARE of these very versions.
     """
-    mine = delta(base.files if base else None, files)
+    files = settled(files, lake, base)
+    mine = files_delta(path, base, files)
     theirs = delta(base.lake if base else None, lake)
     if isinstance(files, Unknown) or isinstance(lake, Unknown) or Delta.UNKNOWN in (mine, theirs):
         return Decision(path, Verb.WAIT, None, None, "a side could not be looked at")
@@ -52,6 +54,8 @@ def decide(
     # Both sides are known, and at least one of them moved.
     if files is None and lake is None:
         return Decision(path, Verb.FORGET, None, None, "gone on both sides")
+    if mine is Delta.STALE and theirs is Delta.SAME:
+        return _renew(path, files, lake, rule)
     if theirs is Delta.SAME:
         carried = _EVENT[mine] in rule.exports
         return Decision(path, _EXPORT[mine] if carried else Verb.HOLD, files, lake, f"files: {mine.value}")
@@ -75,20 +79,21 @@ def _both(
     if lake is None:
         return _one_deleted(path, mine[0], (files, lake), rule, deleted_by_files=False)
     # Something is there on both sides.
-    equal = known_equal(files, lake)
-    if equal is None:
-        equal = same_bytes
+    known = known_equal(files, lake)
+    equal = same_bytes if known is None else known
     if equal and same_posix(files, lake):
         return Decision(path, Verb.ADOPT, files, lake, "both sides did the same")
     if mine[0] is Delta.METADATA and theirs[0] is Delta.METADATA:
         equal = True  # neither touched its bytes, and these were equal
     if equal:
         return _metadata(path, files, lake, rule)
+    if is_outdated(path, files, lake):
+        return _renew(path, files, lake, rule)
     if mine[0] is Delta.METADATA:
         return _carry(path, Verb.IMPORT, files, lake, rule)
     if theirs[0] is Delta.METADATA:
         return _carry(path, Verb.EXPORT, files, lake, rule)
-    if equal is None:
+    if equal is None and not is_stub(files):
         return Decision(path, Verb.COMPARE, files, lake, "both sides changed; only the bytes can tell")
     return _conflict(path, files, lake, rule)
 
@@ -98,7 +103,7 @@ def _one_deleted(
 ) -> Decision:
     """One side deleted. If the other only touched metadata, the deleter had seen every byte, and the deletion stands; else the bytes survive."""
     files, lake = sides
-    if other is Delta.METADATA:
+    if other in (Delta.METADATA, Delta.STALE):
         verb, carried = (
             (Verb.EXPORT_DELETE, Event.DELETED in rule.exports)
             if deleted_by_files
@@ -126,6 +131,12 @@ def _metadata(path: str, files: Entry, lake: Entry, rule: Rule) -> Decision:
         if Event.CHANGED in (rule.exports if verb is Verb.EXPORT_METADATA else rule.imports):
             return Decision(path, verb, files, lake, "equal content, other metadata")
     return Decision(path, Verb.ADOPT, files, lake, "equal content; no policy carries its metadata")
+
+
+def _renew(path: str, files: Entry | None, lake: Entry | None, rule: Rule) -> Decision:
+    """A stub of a version that is not there any more: nothing of it is this side's own, so it is made anew."""
+    carried = Event.CHANGED in rule.imports
+    return Decision(path, Verb.IMPORT if carried else Verb.HOLD, files, lake, "a stub of another version")
 
 
 def _carry(path: str, verb: Verb, files: Entry, lake: Entry, rule: Rule) -> Decision:

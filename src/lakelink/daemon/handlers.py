@@ -12,6 +12,7 @@ from lakelink.api.answers import (
     Daemon,
     Difference,
     HeldPath,
+    HsmReport,
     LinkDetail,
     LogEntry,
     PathConflict,
@@ -25,10 +26,13 @@ from lakelink.api.answers import (
 )
 from lakelink.daemon import journals
 from lakelink.daemon.admission import admit
+from lakelink.daemon.gateway import GatewayService
+from lakelink.daemon.hsm import carry_out, hsm_report, refuse_released
 from lakelink.daemon.keeper import Keeper
 from lakelink.daemon.server import Asked
 from lakelink.daemon.supervisor import Supervisor, refuse_queued
-from lakelink.errors import InternalError
+from lakelink.errors import InternalError, NotFound
+from lakelink.links.hsm.commands import Report
 from lakelink.links.stores import Stores
 from lakelink.model.linkspec import LinkSpec, LinkStatus
 from lakelink.ports.clock import SystemClock
@@ -44,11 +48,16 @@ class Handlers:
     """Carries out calls on a supervisor. `describe` and `reload` are the daemon's own."""
 
     def __init__(
-        self, supervisor: Supervisor, describe: Callable[[], Daemon], reload: Callable[[], Awaitable[list[str]]]
+        self,
+        supervisor: Supervisor,
+        describe: Callable[[], Daemon],
+        reload: Callable[[], Awaitable[list[str]]],
+        gateway: Callable[[], GatewayService | None] = lambda: None,
     ) -> None:
         self._supervisor = supervisor
         self._describe = describe
         self._reload = reload
+        self._gateway = gateway
         self._by_call: dict[type[calls.Call[Any]], Callable[[Any, Asked], Awaitable[Any]]] = {
             calls.DescribeDaemon: self._daemon,
             calls.Reload: self._reloaded,
@@ -72,6 +81,7 @@ class Handlers:
             calls.StartTask: self._start_task,
             calls.ListTasks: self._tasks,
             calls.CancelTask: self._cancel_task,
+            calls.HsmCommand: self._hsm,
         }
 
     async def __call__(self, asked: Asked) -> Any:
@@ -81,9 +91,17 @@ class Handlers:
             LakelinkError: what the asker is told.
         """
         handler = self._by_call.get(type(asked.call))
+        if handler is None and isinstance(asked.call, calls.GATEWAY):
+            return await self._of_gateway(asked)
         if handler is None:
             raise InternalError(f"nobody carries out {asked.call.name}")
         return await handler(asked.call, asked)
+
+    async def _of_gateway(self, asked: Asked) -> Any:
+        gateway = self._gateway()
+        if gateway is None:
+            raise NotFound("this daemon runs no gateway", hint="A [gateway] section in its settings makes it run one.")
+        return await gateway(asked)
 
     def report(self) -> StatusReport:
         """How everything stands."""
@@ -122,6 +140,8 @@ class Handlers:
     async def _remove(self, call: calls.RemoveLink, asked: Asked) -> Removed:
         keeper = self._keeper(call.link)
         refuse_queued(keeper.status(), discard=call.discard)
+        if keeper.spec.lazy and not call.delete_files:
+            await keeper.during(lambda link: refuse_released(link, call.link))
 
         async def work() -> Removed:
             if call.delete_files:  # what is known to be in the lake has to be so now
@@ -194,6 +214,14 @@ class Handlers:
 
     async def _cancel_task(self, call: calls.CancelTask, _asked: Asked) -> TaskInfo:
         return journals.task_info(call.link, (await self._keeper(call.link).opened()).tasks.cancel(call.task))
+
+    async def _hsm(self, call: calls.HsmCommand, asked: Asked) -> HsmReport:
+        keeper = self._keeper(call.link)
+        report = Report()
+        await _beating(
+            asked, lambda: hsm_report(report, named=False), keeper.during(lambda link: carry_out(link, call, report))
+        )
+        return hsm_report(report)
 
     def _keeper(self, name: str) -> Keeper:
         return self._supervisor.keeper(name)

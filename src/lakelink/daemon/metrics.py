@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -14,7 +14,7 @@ Labels = Mapping[str, str]
 
 
 @dataclass(slots=True)
-class _Family:
+class Family:
     """A metric: its help, its type, its samples as (suffix, labels, value)."""
 
     name: str
@@ -35,14 +35,16 @@ class _Family:
             )
 
 
-def render(links: Sequence[LinkStatus], used: Usage, *, started_s: float, version: str) -> str:
-    """The page that a scrape gets."""
-    families = [*_process(used, started_s, version), *_states(links), *_flows(links), *_errors(links)]
+def render(
+    links: Sequence[LinkStatus], used: Usage, *, started_s: float, version: str, more: Iterable[Family] = ()
+) -> str:
+    """The page that a scrape gets; `more` stands at its end."""
+    families = [*_process(used, started_s, version), *_states(links), *_flows(links), *_errors(links), *more]
     return "".join(f"{line}\n" for family in families for line in family.lines())
 
 
-def _process(used: Usage, started_s: float, version: str) -> Iterator[_Family]:
-    info = _Family("lakelink_info", "gauge", "The running version.")
+def _process(used: Usage, started_s: float, version: str) -> Iterator[Family]:
+    info = Family("lakelink_info", "gauge", "The running version.")
     info.add({"version": version}, 1)
     yield info
     for name, kind, text, value in (
@@ -53,19 +55,19 @@ def _process(used: Usage, started_s: float, version: str) -> Iterator[_Family]:
         ("lakelink_resident_memory_bytes", "gauge", "Resident memory.", used.rss_bytes),
         ("lakelink_cpu_seconds_total", "counter", "Processor time used.", used.cpu_s),
     ):
-        family = _Family(name, kind, text)
+        family = Family(name, kind, text)
         family.add({}, value)
         yield family
 
 
-def _states(links: Sequence[LinkStatus]) -> Iterator[_Family]:
-    state = _Family("lakelink_link_state", "gauge", "1 for the state that the link is in.")
-    paused = _Family("lakelink_link_paused", "gauge", "1 while the link is paused.")
-    agreed = _Family("lakelink_agreed_paths", "gauge", "Paths that both sides agree on.")
-    held = _Family("lakelink_held_paths", "gauge", "Changes that no policy of the link carries.")
-    conflicts = _Family("lakelink_open_conflicts", "gauge", "Conflicts that nobody has resolved.")
-    problems = _Family("lakelink_problem_paths", "gauge", "Paths that cannot be carried at the moment.")
-    survey = _Family(
+def _states(links: Sequence[LinkStatus]) -> Iterator[Family]:
+    state = Family("lakelink_link_state", "gauge", "1 for the state that the link is in.")
+    paused = Family("lakelink_link_paused", "gauge", "1 while the link is paused.")
+    agreed = Family("lakelink_agreed_paths", "gauge", "Paths that both sides agree on.")
+    held = Family("lakelink_held_paths", "gauge", "Changes that no policy of the link carries.")
+    conflicts = Family("lakelink_open_conflicts", "gauge", "Conflicts that nobody has resolved.")
+    problems = Family("lakelink_problem_paths", "gauge", "Paths that cannot be carried at the moment.")
+    survey = Family(
         "lakelink_last_survey_timestamp_seconds", "gauge", "End of the last complete comparison; 0 = none yet."
     )
     for link in links:
@@ -81,18 +83,18 @@ def _states(links: Sequence[LinkStatus]) -> Iterator[_Family]:
     return iter((state, paused, agreed, held, conflicts, problems, survey))
 
 
-def _flows(links: Sequence[LinkStatus]) -> Iterator[_Family]:
-    age = _Family(
+def _flows(links: Sequence[LinkStatus]) -> Iterator[Family]:
+    age = Family(
         "lakelink_age_of_oldest_queued_seconds",
         "gauge",
         "Age of the oldest change that is not carried yet (FSx: AgeOfOldestQueued).",
     )
-    pending = _Family("lakelink_pending_changes", "gauge", "Changes known and not carried yet.")
-    files = _Family("lakelink_files_total", "counter", "Files, links and directories whose content was carried.")
-    size = _Family("lakelink_bytes_total", "counter", "Their bytes.")
-    deleted = _Family("lakelink_deleted_total", "counter", "Paths removed.")
-    metadata = _Family("lakelink_metadata_total", "counter", "Paths of which only metadata was carried.")
-    latency = _Family(
+    pending = Family("lakelink_pending_changes", "gauge", "Changes known and not carried yet.")
+    files = Family("lakelink_files_total", "counter", "Files, links and directories whose content was carried.")
+    size = Family("lakelink_bytes_total", "counter", "Their bytes.")
+    deleted = Family("lakelink_deleted_total", "counter", "Paths removed.")
+    metadata = Family("lakelink_metadata_total", "counter", "Paths of which only metadata was carried.")
+    latency = Family(
         "lakelink_latency_seconds", "histogram", "From a change as it was noticed to its effect on the other side."
     )
     for link in links:
@@ -108,7 +110,7 @@ def _flows(links: Sequence[LinkStatus]) -> Iterator[_Family]:
     return iter((age, pending, files, size, deleted, metadata, latency))
 
 
-def _histogram(family: _Family, labels: Labels, flow: Flow) -> None:
+def _histogram(family: Family, labels: Labels, flow: Flow) -> None:
     counts = flow.latency_counts or (0,) * (len(LATENCY_BOUNDS_S) + 1)
     bounds = [*(f"{bound:g}" for bound in LATENCY_BOUNDS_S), "+Inf"]
     totals = list(accumulate(counts))
@@ -118,8 +120,8 @@ def _histogram(family: _Family, labels: Labels, flow: Flow) -> None:
     family.add(labels, totals[-1], "_count")
 
 
-def _errors(links: Sequence[LinkStatus]) -> Iterator[_Family]:
-    errors = _Family("lakelink_errors_total", "counter", "Errors by code.")
+def _errors(links: Sequence[LinkStatus]) -> Iterator[Family]:
+    errors = Family("lakelink_errors_total", "counter", "Errors by code.")
     for link in links:
         for code, count in link.errors:
             errors.add({"link": link.name, "code": code}, count)

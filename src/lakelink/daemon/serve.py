@@ -16,8 +16,11 @@ from pathlib import Path
 from lakelink import __version__
 from lakelink.api.answers import Daemon
 from lakelink.config.document import Document, find_document, load_document
+from lakelink.config.gateway import has_gateway
 from lakelink.config.serve import Address, ServeSettings, read_serve
 from lakelink.daemon import process
+from lakelink.daemon.gateway import GatewayOptions, GatewayService, check_gateway
+from lakelink.daemon.gateway_metrics import gateway_families
 from lakelink.daemon.handlers import Handlers
 from lakelink.daemon.lake_feeds import start_webhook
 from lakelink.daemon.lock import daemon_lock
@@ -47,6 +50,7 @@ class ServeOptions:
     config: str | None = None
     metrics: Address | None = None
     on_ready: Callable[[Daemon], None] = lambda _: None
+    log_form: str = "text"  # of what workers of a gateway say
 
 
 def serve(options: ServeOptions) -> int:
@@ -73,6 +77,7 @@ class _Daemon:
         self._started_ns = time.time_ns()
         self._metrics: MetricsServer | None = None
         self._webhook: WebhookReceiver | None = None
+        self._gateway: GatewayService | None = None
         self._settings_error = ""
         self._said = ""  # to the service manager
         self._reloading = asyncio.Lock()
@@ -85,7 +90,8 @@ class _Daemon:
             stack.push_async_callback(lake_feeds.aclose)
             opener = LinkOpener(state_dir, lambda: supervisor.document, lake_feeds)
             supervisor = Supervisor(state_dir, self._document, opener)
-            handlers = Handlers(supervisor, self._describe, lambda: self._reload(supervisor))
+            self._gateway = self._gateway_of(self._document)
+            handlers = Handlers(supervisor, self._describe, lambda: self._reload(supervisor), lambda: self._gateway)
             await self._start_metrics(supervisor, stack)
             told = supervisor.start()
             server = ApiServer(state_dir, handlers)
@@ -96,11 +102,16 @@ class _Daemon:
                     f"the socket in {state_dir} cannot be made: {error.strerror}", hint="Check the directory's rights."
                 ) from error
             stack.push_async_callback(server.aclose)
+            if self._gateway is not None:
+                await self._gateway.start()
+                stack.push_async_callback(self._gateway.stop, 0.0)
             self._listen_to_signals(supervisor)
             tasks = [asyncio.create_task(self._tell(supervisor)), asyncio.create_task(self._keep_alive())]
             self._announce(supervisor, told)
             await self._stop.wait()
             self._manager.stopping()
+            if self._gateway is not None:  # first, so that links still carry what was just uploaded
+                await self._gateway.stop()
             hard = self._stop_hard_after(self._settings.stop_within_s + GRACE_S)
             for task in tasks:
                 task.cancel()
@@ -140,7 +151,9 @@ class _Daemon:
 
         def page() -> str:
             started_s = self._started_ns / 1e9
-            return render(supervisor.statuses(), process.usage(), started_s=started_s, version=__version__)
+            more = gateway_families(self._gateway.status()) if self._gateway and self._gateway.is_running else ()
+            used = process.usage()
+            return render(supervisor.statuses(), used, started_s=started_s, version=__version__, more=more)
 
         server = MetricsServer(address.host, address.port, page)
         await server.start()
@@ -180,7 +193,9 @@ class _Daemon:
             try:
                 document = load_document(self._options.config)
                 settings = read_serve(document)
+                check_gateway(document)
                 told = await supervisor.reload(document)
+                told += await self._reload_gateway(document)
             except LakelinkError as error:
                 self._settings_error = error.message
                 log.emit(
@@ -199,6 +214,29 @@ class _Daemon:
             for sentence in told or ["nothing has changed"]:
                 log.emit(logging.INFO, Event.SETTINGS_READ, {"message": sentence})
             return told
+
+    def _gateway_of(self, document: Document) -> GatewayService | None:
+        if not has_gateway(document):
+            return None
+        form = self._options.log_form
+        return GatewayService(
+            GatewayOptions(state_dir=self._options.state_dir, config=self._options.config, log_form=form), document
+        )
+
+    async def _reload_gateway(self, document: Document) -> list[str]:
+        """One that is there takes its settings over; one whose section came or went is started or drained."""
+        if self._gateway is not None and has_gateway(document):
+            return await self._gateway.reload(document)
+        if self._gateway is not None:
+            gateway, self._gateway = self._gateway, None
+            await gateway.stop()
+            return ["the gateway is stopped, since its section is gone"]
+        fresh = self._gateway_of(document)
+        if fresh is None:
+            return []
+        await fresh.start()
+        self._gateway = fresh
+        return ["the gateway is started"]
 
     async def _tell(self, supervisor: Supervisor) -> None:
         """Changes of state to the log, the sum of all to the service manager."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+from lakelink.config.secret import Secret
 from lakelink.model.account import Account
 
 
@@ -58,5 +59,19 @@ class Accounts(Protocol):
 
         Raises:
             LakelinkError: it could not be looked up; nobody is let in, and nobody is told that the name does not exist.
+        """
+        ...
+
+
+class IdentityService(Accounts, Protocol):
+    """A place outside that knows users, and checks their passwords itself."""
+
+    async def check(self, name: str, password: Secret, address: str) -> Account | None:
+        """The account, when this is its password; None = it is not, or there is no such user (nobody is told which).
+
+        `address` is that of the client. The account that comes back is the one that the session is opened with.
+
+        Raises:
+            LakelinkError: the service did not answer; nobody is let in.
         """
         ...

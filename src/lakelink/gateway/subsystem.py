@@ -45,6 +45,21 @@ class SftpSubsystem(asyncssh.SSHServerSession[bytes]):
         self._running: asyncio.Task[None] | None = None
         self._paused = False
 
+    @property
+    def is_working(self) -> bool:
+        """Whether a request is being worked on."""
+        return self._engine.is_working
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether files are open, or a request is being worked on: who is cut off now loses something."""
+        return bool(self._session.open) or self._engine.is_working
+
+    async def ended(self) -> None:
+        """Returns when nothing of the session is open any more. To be asked after its channel is gone."""
+        if self._running is not None:
+            await asyncio.wait([self._running])
+
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
         self._channel = chan
         coalesce(chan.get_connection())

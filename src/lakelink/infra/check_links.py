@@ -78,18 +78,19 @@ def _offered(spec: LakeSpec) -> Iterator[Finding]:
 def _one(field: str, link: Association) -> Iterator[Finding]:
     """One association by itself."""
     path = link.file_system_path
-    if not path.startswith("/") or len(path) > rules.MAX_PATH or _FORBIDDEN.search(path):
+    if (
+        not path.startswith("/")
+        or len(path) > rules.MAX_PATH
+        or _FORBIDDEN.search(path)
+        or not _plain_components(path.removeprefix("/"))
+    ):
         yield error(
             "association-path",
             f"{field}.file_system_path",
-            f"{path!r} must begin with / and be at most {rules.MAX_PATH:,} characters without control characters",
+            f"{path!r} must begin with / and be at most {rules.MAX_PATH:,} characters without control characters, "
+            "and without empty, . and .. components",
         )
-    if link.prefix.startswith("/") or "//" in link.prefix or _FORBIDDEN.search(link.prefix):
-        yield error(
-            "association-prefix",
-            f"{field}.prefix",
-            f"{link.prefix!r} must be a key prefix without a slash in front and without empty components",
-        )
+    yield from prefix_checks("association-prefix", f"{field}.prefix", link.prefix)
     for name, events in (("auto_import", link.auto_import), ("auto_export", link.auto_export)):
         if unknown := [event for event in events if event not in rules.EVENTS]:
             yield error(
@@ -100,6 +101,26 @@ def _one(field: str, link: Association) -> Iterator[Finding]:
     low, high = rules.CHUNK_MIB
     if not low <= link.imported_file_chunk_size_mib <= high:
         yield error("association-chunk", f"{field}.imported_file_chunk_size_mib", f"must be {low} to {high:,} MiB")
+
+
+def prefix_checks(rule: str, field: str, prefix: str) -> Iterator[Finding]:
+    """Whether a text can be the beginning of keys that are files as well."""
+    if (
+        _FORBIDDEN.search(prefix)
+        or not _plain_components(prefix)
+        or len(prefix_key(prefix).encode("utf-8", "replace")) >= rules.MAX_KEY_BYTES
+    ):
+        yield error(
+            rule,
+            field,
+            f"{prefix!r} must be a key prefix such as films/2026/ below {rules.MAX_KEY_BYTES:,} bytes, without a slash in front "
+            "and without empty components, . and ..",
+        )
+
+
+def _plain_components(path: str) -> bool:
+    """Whether every component is a name: two spellings of one directory would hide that two paths overlap."""
+    return not path or not {"", ".", ".."} & set(path.removesuffix("/").split("/"))
 
 
 def _overlaps(links: Sequence[Association]) -> Iterator[Finding]:

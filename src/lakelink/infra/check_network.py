@@ -1,4 +1,4 @@
-"""Rules over the network, the client and the components beside the file system."""
+"""Rules over the network: its blocks, zones and ids, and the private ways to S3."""
 
 from __future__ import annotations
 
@@ -6,17 +6,11 @@ import ipaddress
 import re
 from collections.abc import Generator, Iterator
 
-from lakelink.infra.check_links import link_overlaps
 from lakelink.infra.findings import Finding, error, listed, warning
-from lakelink.infra.names import bucket_name
 from lakelink.infra.network import ENDPOINT_SERVICES, VPC_PREFIXES
 from lakelink.infra.spec import LakeSpec
-from lakelink.infra.userdata import RETIRED_PACKAGES, SYSTEMS
 
 MODES = ("create", "default", "given")
-_MOUNT = re.compile(r"(/[A-Za-z0-9._-]+)+")
-_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_@.-]{2,99}")  # Transfer Family, CreateUser, UserName
-_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/=]+( .*)?")
 
 
 def network_checks(spec: LakeSpec) -> Iterator[Finding]:
@@ -35,9 +29,23 @@ def network_checks(spec: LakeSpec) -> Iterator[Finding]:
 
 def _given(spec: LakeSpec) -> Iterator[Finding]:
     """The ids of a network that is there already."""
-    for field in ("vpc_id", "subnet_id"):
-        if spec.network.mode == "given" and not getattr(spec.network, field):
+    if spec.network.mode != "given":
+        return
+    for field, sign in (("vpc_id", "vpc-"), ("subnet_id", "subnet-")):
+        value = getattr(spec.network, field)
+        if not value:
             yield error("network-given", f"network.{field}", "is required with mode = given")
+        elif not is_id(sign, value):
+            yield error("network-given", f"network.{field}", f"{value!r} must be an id such as {sign}0123456789abcdef0")
+    for index, value in enumerate(spec.network.route_table_ids):
+        if not is_id("rtb-", value):
+            field = f"network.route_table_ids[{index}]"
+            yield error("network-given", field, f"{value!r} must be an id such as rtb-0123456789abcdef0")
+
+
+def is_id(sign: str, value: str) -> bool:
+    """Whether a text can be an id of AWS with that beginning."""
+    return re.fullmatch(re.escape(sign) + r"[0-9a-f]{1,32}", value) is not None
 
 
 def _zone(spec: LakeSpec) -> Iterator[Finding]:
@@ -65,12 +73,25 @@ def _private_ways(spec: LakeSpec) -> Iterator[Finding]:
         block = yield from _block(field, cidr)
         if block is not None and block.prefixlen == 0:
             yield error("cidr", field, "0.0.0.0/0 is everyone: name the networks behind Direct Connect or the VPN")
+        elif block is not None and _is_inside(spec, block):
+            text = f"{block} and the VPC's {network.cidr} overlap, so no route leads there: choose another network.cidr"
+            yield error("cidr", field, text)
+        elif cidr in network.on_premises_cidrs[:index]:
+            yield error("cidr", field, f"{cidr} stands there twice: name each network once")
     if network.on_premises_cidrs and not network.interface_endpoints:
         yield error(
             "endpoint",
             "network.interface_endpoints",
             'is required with on_premises_cidrs: a gateway endpoint is not reachable from outside of the VPC; add "s3"',
         )
+
+
+def _is_inside(spec: LakeSpec, block: ipaddress.IPv4Network) -> bool:
+    """Whether a network of others shares addresses with the VPC that is made here."""
+    try:
+        return spec.network.mode == "create" and block.overlaps(ipaddress.IPv4Network(spec.network.cidr))
+    except ValueError:
+        return False  # said where the VPC's own block is looked at
 
 
 def _created(spec: LakeSpec) -> Iterator[Finding]:
@@ -101,95 +122,12 @@ def _created(spec: LakeSpec) -> Iterator[Finding]:
 def _block(field: str, cidr: str) -> Generator[Finding, None, ipaddress.IPv4Network | None]:
     """The network a text names; yields a finding and returns None if it names none."""
     try:
-        return ipaddress.IPv4Network(cidr)
+        block = ipaddress.IPv4Network(cidr)
     except ValueError as problem:
         yield error("cidr", field, f"{cidr!r} is not an IPv4 network such as 10.60.0.0/16 ({problem})")
         return None
-
-
-def client_checks(spec: LakeSpec) -> Iterator[Finding]:
-    """The client, the agent, the event queue and the SFTP users."""
-    if spec.mounts:
-        yield from _client(spec)
-    if spec.events.enabled and any(link.auto_import for link in spec.links):
-        yield error(
-            "events-beside-import",
-            "events.enabled",
-            "FSx keeps its own notification in the bucket's one notification configuration for auto_import, and a second "
-            "owner of it stops the association (MISCONFIGURED): use another bucket, or associations without auto_import",
-        )
-    if spec.events.enabled and spec.bucket.existing:
-        yield warning(
-            "events-existing",
-            "events.enabled",
-            "the notification configuration of the existing bucket is replaced as a whole",
-        )
-    if spec.agent.enabled:
-        yield from _agent(spec)
-    yield from _transfer(spec)
-
-
-def _agent(spec: LakeSpec) -> Iterator[Finding]:
-    if not _MOUNT.fullmatch(spec.agent.files):
-        yield error("agent-files", "agent.files", f"{spec.agent.files!r} must be absolute, of A-Z, a-z, 0-9, . _ and -")
-    yield from link_overlaps(spec, {"agent": f"s3://{bucket_name(spec)}/{spec.agent.prefix}"})
-
-
-def _client(spec: LakeSpec) -> Iterator[Finding]:
-    client = spec.client
-    if client.os not in SYSTEMS:
-        yield error("client-os", "client.os", f"{client.os!r}: choose {listed(tuple(SYSTEMS))}")
-        return
-    system = SYSTEMS[client.os]
-    if client.os == "amazon-linux-2":
-        yield warning(
-            "client-os", "client.os", "Amazon Linux 2 has reached its end; its successor is amazon-linux-2023"
-        )
-    if successor := RETIRED_PACKAGES.get(client.lustre_package):
-        yield warning(
-            "client-package",
-            "client.lustre_package",
-            f"{client.lustre_package!r} is the name on Amazon Linux 2; the successor on Amazon Linux 2023 is "
-            f"{successor!r} (dnf install {successor}), which is taken",
-        )
-    elif client.lustre_package and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", client.lustre_package):
-        yield error("client-package", "client.lustre_package", f"{client.lustre_package!r} is not a package name")
-    if not client.ami and not system.image:
-        yield error(
-            "client-ami", "client.ami", f"is required for {client.os}: there is no public parameter to look it up"
-        )
-    if system.http_mirrors and not client.http_out:
-        yield warning(
-            "client-http",
-            "client.http_out",
-            f"the package mirrors of {client.os} answer on port 80: set http_out = true",
-        )
-    if not _MOUNT.fullmatch(client.mount_point):
-        yield error(
-            "mount-point", "client.mount_point", f"{client.mount_point!r} must be absolute, of A-Z, a-z, 0-9, . _ and -"
-        )
-    if client.noatime:
-        yield warning(
-            "noatime",
-            "client.noatime",
-            "releasing data by age goes by access times, which noatime stops; relatime is safe",
-        )
-    if spec.network.mode == "create" and not spec.network.internet and not system.packages_in_s3:
-        yield error(
-            "client-offline",
-            "network.internet",
-            f"without internet the client cannot install from the mirrors of {client.os}; amazon-linux-2023 can, from S3",
-        )
-
-
-def _transfer(spec: LakeSpec) -> Iterator[Finding]:
-    seen: set[str] = set()
-    for index, user in enumerate(spec.transfer_users):
-        field = f"transfer_users[{index}]"
-        if not _USER.fullmatch(user.name) or user.name in seen:
-            yield error(
-                "transfer-user", f"{field}.name", f"{user.name!r} must be unique, 3 to 100 of A-Z a-z 0-9 _ @ . -"
-            )
-        seen.add(user.name)
-        if not _KEY.fullmatch(user.public_key):
-            yield error("transfer-key", f"{field}.public_key", "must be one OpenSSH public key (ed25519, RSA or ECDSA)")
+    # AWS takes neither a bare address nor a netmask; as texts they would also hide that two rules are the same.
+    if str(block) != cidr:
+        yield error("cidr", field, f"{cidr!r} must be written as AWS takes it: {block}")
+        return None
+    return block

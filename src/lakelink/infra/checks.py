@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from lakelink.infra import rules
+from lakelink.infra.check_client import client_checks
 from lakelink.infra.check_links import association_checks
-from lakelink.infra.check_network import client_checks, network_checks
+from lakelink.infra.check_network import network_checks
 from lakelink.infra.findings import Finding, Level, error, listed, warning
 from lakelink.infra.names import OWN_TAGS, bucket_name
 from lakelink.infra.spec import LakeSpec
@@ -51,10 +53,36 @@ def _identity(spec: LakeSpec) -> Iterator[Finding]:
     for field, key in (("bucket.kms_key_id", spec.bucket.kms_key_id), ("kms_key_id", spec.kms_key_id)):
         if key and not _KMS.fullmatch(key):
             yield error("kms-arn", field, f"{key!r} must be the ARN of a key: policies and `drift` compare ARNs")
+        elif key and (region := key.split(":")[3]) != spec.region:
+            yield error("kms-region", field, f"the key is in {region}: choose one in {spec.region}, where it is used")
+    yield from _tags(spec)
+
+
+def _tags(spec: LakeSpec) -> Iterator[Finding]:
+    """How many, and of which characters: the narrowest of the services that carry them (FSx, API model, TagKey and TagValue)."""
+    for key, value in spec.tags.items():
+        field = f"tags.{key}"
+        if key in OWN_TAGS:
+            yield error("tags", field, f"is set by lakelink on every part ({listed(OWN_TAGS)}): choose another key")
+        elif key.lower().startswith("aws:"):
+            yield error("tags", field, "aws: is reserved by AWS: choose a key that does not begin with it")
+        elif not (0 < len(key) <= rules.TAG_KEY_LENGTH and len(value) <= rules.TAG_VALUE_LENGTH):
+            yield error(
+                "tags",
+                field,
+                f"a key takes 1 to {rules.TAG_KEY_LENGTH} characters, a value up to {rules.TAG_VALUE_LENGTH}",
+            )
+        elif not (_taggable(key) and _taggable(value)):
+            yield error("tags", field, "keys and values take letters, digits, spaces and _ . : / = + - @")
     if len(spec.tags) + len(OWN_TAGS) > rules.MAX_TAGS:
         yield error(
             "tags", "tags", f"{len(spec.tags)} tags and {len(OWN_TAGS)} of our own are more than {rules.MAX_TAGS}"
         )
+
+
+def _taggable(text: str) -> bool:
+    r"""Whether a text keeps the services' pattern: \p{L}, \p{Z}, \p{N} and a few signs."""
+    return all(unicodedata.category(letter)[0] in "LZN" or letter in "_.:/=+-@" for letter in text)
 
 
 def _combination(spec: LakeSpec) -> Iterator[Finding]:
@@ -108,7 +136,20 @@ def _capacity(spec: LakeSpec, row: rules.Offering) -> Iterator[Finding]:
     elif spec.efa_enabled and row.throughput in rules.EFA_STEP_GIB and chosen % rules.EFA_STEP_GIB[row.throughput]:
         step = rules.EFA_STEP_GIB[row.throughput]
         yield error("capacity-efa", field, f"with EFA at {row.throughput} MB/s/TiB choose a multiple of {step:,} GiB")
-    elif row.throughput is not None:
+    else:
+        yield from _ordered(chosen, row)
+
+
+def _ordered(chosen: int, row: rules.Offering) -> Iterator[Finding]:
+    """What can be ordered: what it gives, and whether the account may have to ask first."""
+    field = "storage_capacity_gib"
+    if chosen > rules.REGION_QUOTA_GIB:
+        yield warning(
+            "capacity-quota",
+            field,
+            f"{chosen:,} GiB are more than the default quota of a region, {rules.REGION_QUOTA_GIB:,} GiB: have it raised first",
+        )
+    if row.throughput is not None:
         total = rules.throughput_mb_per_s(chosen, row.throughput)
         message = f"{chosen:,} GiB × {row.throughput} MB/s/TiB = {total:,.0f} MB/s"  # the sign of the docs
         yield Finding("throughput-total", Level.NOTE, "per_unit_storage_throughput", message)
@@ -191,8 +232,10 @@ def _formats(spec: LakeSpec) -> Iterator[Finding]:
             "maintenance", "weekly_maintenance_start_time", f"{start!r} must be d:HH:MM in UTC, d from 1 (Monday) to 7"
         )
     squash = _SQUASH.fullmatch(spec.root_squash)
-    if spec.root_squash and (squash is None or (squash[1].strip("0") == "") != (squash[2].strip("0") == "")):
-        yield error("root-squash", "root_squash", "must be UID:GID, both non-zero, or 0:0 for off")
+    ids = [int(one) for one in squash.groups()] if squash else [-1]
+    if spec.root_squash and (max(ids) > rules.MAX_UID or min(ids) < 0 or (min(ids) == 0) != (max(ids) == 0)):
+        text = f"must be UID:GID, both from 1 to {rules.MAX_UID:,}, or 0:0 for off"
+        yield error("root-squash", "root_squash", text)
     low, high = rules.BACKUP_DAYS
     if not low <= spec.automatic_backup_retention_days <= high:
         yield error("backups", "automatic_backup_retention_days", f"must be {low} to {high} days; 0 is off")

@@ -56,6 +56,7 @@ write_fstab() {
     echo "$line" >>"$staged"
     if ! cmp -s "$staged" "$fstab"; then
         chmod 0644 "$staged"
+        sync "$staged" # a machine that loses power now boots with the old table or the new one, not with an empty one
         mv "$staged" "$fstab"
         systemctl daemon-reload
     fi

@@ -59,9 +59,30 @@ def desired(spec: LakeSpec) -> Facts:
         facts["client"] = _instance(spec, "client", spec.client.instance_type, names.CLIENT_GROUP)
     if spec.agent.enabled:
         facts["agent"] = _instance(spec, "agent", spec.agent.instance_type, names.AGENT_GROUP)
+    if spec.transfer_users:
+        facts |= _transfer(spec)
     if spec.events.enabled:
         prefix = names.prefix_key(spec.events.prefix)
-        facts["queue"] = {"notification": f"s3:ObjectCreated:* s3:ObjectRemoved:* {prefix}".strip()}
+        facts["queue"] = {"notification": f"{' '.join(sorted(names.BUCKET_EVENTS))} {prefix}".strip()}
+    return facts
+
+
+def _transfer(spec: LakeSpec) -> Facts:
+    """The managed SFTP server: a user that nobody specified shows in their number."""
+    bucket = names.bucket_name(spec)
+    facts: Facts = {
+        "sftp-server": {
+            "endpoint_type": "PUBLIC",
+            "protocols": ["SFTP"],
+            "users": len(spec.transfer_users),
+            **_tagged(spec, "sftp-server"),
+        }
+    }
+    for user in spec.transfer_users:
+        home = f"/{bucket}/{names.prefix_key(user.prefix)}".rstrip("/")
+        key = " ".join(user.public_key.split()[:2])
+        part = f"sftp-{user.name}"
+        facts[part] = {"home": f"LOGICAL: / is {home}", "keys": [key], **_tagged(spec, part)}
     return facts
 
 
@@ -105,6 +126,8 @@ def _network(spec: LakeSpec) -> Facts:
     if network.mode == "create":
         facts["vpc"] = {"cidr": network.cidr, **_tagged(spec, "vpc")}
         facts["subnet"] = {"cidr": subnet_cidr(spec), **_tagged(spec, "subnet")}
+        way = "yes" if network.internet else ABSENT
+        facts["routes"] = {"internet": way, "subnet": "yes", **_tagged(spec, "routes")}
         if network.availability_zone:
             facts["subnet"]["availability_zone"] = network.availability_zone
     for flow in flows(spec):
@@ -116,6 +139,8 @@ def _network(spec: LakeSpec) -> Facts:
         endpoints["s3-gateway"] = ("s3", "Gateway")
     for part, (service, kind) in endpoints.items():
         facts[part] = {"service": f"com.amazonaws.{spec.region}.{service}", "type": kind, **_tagged(spec, part)}
+        if kind == "Gateway":
+            facts[part]["routed"] = "yes"
     return facts
 
 
@@ -131,7 +156,6 @@ def _file_system(spec: LakeSpec) -> dict[str, Any]:
         "read_cache_mode": cache.sizing_mode if cache else None,
         "read_cache_gib": cache.size_gib if cache else None,
         "kms_key_id": spec.kms_key_id or None,
-        "root_squash": spec.root_squash or None,
         "weekly_maintenance_start_time": spec.weekly_maintenance_start_time or None,
         "efa_enabled": spec.efa_enabled or None,
     }
@@ -142,9 +166,16 @@ def _file_system(spec: LakeSpec) -> dict[str, Any]:
         "data_compression_type": spec.data_compression_type,
         "file_system_type_version": spec.file_system_type_version,
         "automatic_backup_retention_days": spec.automatic_backup_retention_days,
+        # Off is written in two ways, and as nothing at all.
+        "root_squash": squash(spec.root_squash),
         **{key: value for key, value in optional.items() if value is not None},
         **_tagged(spec, "file-system"),
     }
+
+
+def squash(text: str) -> str:
+    """Whose rights a client's root has on the file system, in one spelling."""
+    return "off" if text in {"", "0:0"} else text
 
 
 def _association(spec: LakeSpec, index: int, link: Association) -> dict[str, Any]:

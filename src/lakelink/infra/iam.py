@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from lakelink.infra import names
@@ -11,8 +11,12 @@ from lakelink.infra.iam_actions import DEPLOY_ACTIONS, DRIFT_ACTIONS
 from lakelink.infra.spec import LakeSpec
 
 Document: TypeAlias = dict[str, Any]
-SESSION_MANAGER_POLICY: Final = "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
 _VERSION: Final = "2012-10-17"
+
+
+def session_manager_policy(region: str) -> str:
+    """The managed policy with which an instance takes part in Session Manager."""
+    return f"arn:{names.partition(region)}:iam::aws:policy/AmazonSSMManagedInstanceCore"
 
 
 def to_json(document: Mapping[str, Any]) -> str:
@@ -61,8 +65,14 @@ def bucket_may_send(queue_arn: str, bucket_arn: str) -> Document:
     )
 
 
+def literal(text: str) -> str:
+    """A text in which the signs that a policy would read as wildcards or variables stand for themselves."""
+    return "".join(f"${{{letter}}}" if letter in "*?$" else letter for letter in text)
+
+
 def _prefix_rights(bucket_arn: str, prefix: str, object_actions: Sequence[str]) -> list[dict[str, Any]]:
     """Listing below the prefix and the object actions below it."""
+    prefix = literal(prefix)
     below = {"Condition": {"StringLike": {"s3:prefix": [prefix, f"{prefix}*"]}}} if prefix else {}
     return [
         _allow("List", ["s3:ListBucket"], [bucket_arn], **below),
@@ -102,17 +112,59 @@ def transfer_rights(bucket_arn: str, prefix: str, *, kms_key_arn: str = "") -> D
     return _document(*_prefix_rights(bucket_arn, prefix, objects), _key_rights(kms_key_arn))
 
 
-def _grouped(actions: Sequence[str], bucket: str) -> list[dict[str, Any]]:
-    """One statement per service; S3 confined to the bucket, the others to everything where AWS has no finer way."""
-    services = sorted({action.partition(":")[0] for action in actions})
-    return [
-        _allow(
-            service.title().replace("-", ""),
-            sorted({action for action in actions if action.partition(":")[0] == service}),
-            [bucket, f"{bucket}/*"] if service == "s3" else ["*"],
-        )
-        for service in services
-    ]
+def _scopes(spec: LakeSpec) -> dict[str, tuple[list[str], dict[str, Any]]]:
+    """By service, the resources of one stack and what a request must be for; what is not here has no finer way than everything."""
+    arn, region = f"arn:{names.partition(spec.region)}", spec.region
+    bucket = f"{arn}:s3:::{names.bucket_name(spec)}"
+    stack = f"{spec.name}-*"
+    here = {"Condition": {"StringEquals": {"aws:RequestedRegion": region}}}
+    roles = [f"{arn}:iam::*:role/{stack}", f"{arn}:iam::*:instance-profile/{stack}"]
+    return {
+        "s3": ([bucket, f"{bucket}/*"], {}),
+        "sqs": ([f"{arn}:sqs:{region}:*:{names.queue_name(spec)}*"], {}),
+        # Created names end in characters of Pulumi's, so the stack's name is what they are known by.
+        "iam": (roles, {}),
+        "ssm": ([f"{arn}:ssm:{region}::parameter/aws/service/*"], {}),
+        # Their describing and creating actions know no resources (service authorization reference).
+        **dict.fromkeys(("ec2", "fsx", "transfer"), (["*"], here)),
+    }
+
+
+def _grouped(spec: LakeSpec, actions: Sequence[str]) -> list[dict[str, Any]]:
+    """One statement per service, confined to what belongs to the stack."""
+    scopes = _scopes(spec)
+    statements = []
+    for service in sorted({action.partition(":")[0] for action in actions}):
+        resources, more = scopes.get(service, (["*"], {}))
+        own = sorted({action for action in actions if action.partition(":")[0] == service} - set(_SPECIAL))
+        if own:
+            statements.append(_allow(service.title().replace("-", ""), own, resources, **more))
+    return statements
+
+
+# Handing a role to a machine, attaching policies, and the roles that services make for themselves, are statements of their own:
+# within the others they would let whoever deploys become anyone.
+_SPECIAL: Final = ("iam:PassRole", "iam:CreateServiceLinkedRole", "iam:AttachRolePolicy", "iam:DetachRolePolicy")
+_TAKERS: Final = ("ec2.amazonaws.com", "transfer.amazonaws.com")
+_OWN_ROLES: Final = ("fsx.amazonaws.com", "s3.data-source.lustre.fsx.amazonaws.com")
+
+
+def _special(spec: LakeSpec, actions: Sequence[str]) -> Iterator[dict[str, Any]]:
+    arn = f"arn:{names.partition(spec.region)}:iam::*:role"
+    if "iam:AttachRolePolicy" in actions:
+        only = {"Condition": {"ArnEquals": {"iam:PolicyARN": session_manager_policy(spec.region)}}}
+        yield _allow("AttachPolicy", ["iam:AttachRolePolicy", "iam:DetachRolePolicy"], [f"{arn}/{spec.name}-*"], **only)
+    if "iam:PassRole" in actions:
+        takers = {"Condition": {"StringEquals": {"iam:PassedToService": list(_TAKERS)}}}
+        yield _allow("PassRole", ["iam:PassRole"], [f"{arn}/{spec.name}-*"], **takers)
+    if "iam:CreateServiceLinkedRole" in actions:
+        makers = {"Condition": {"StringEquals": {"iam:AWSServiceName": list(_OWN_ROLES)}}}
+        own = [f"{arn}/aws-service-role/{service}/*" for service in _OWN_ROLES]
+        yield _allow("CreateServiceRole", ["iam:CreateServiceLinkedRole"], own, **makers)
+        yield _allow("ServiceRole", ["iam:AttachRolePolicy", "iam:PutRolePolicy"], own)
+    if spec.kms_key_id and "fsx:CreateFileSystem" in actions:
+        through = {"Condition": {"StringEquals": {"kms:ViaService": f"fsx.{spec.region}.amazonaws.com"}}}
+        yield _allow("FileSystemKey", ["kms:DescribeKey", "kms:CreateGrant"], [spec.kms_key_id], **through)
 
 
 def deployer(spec: LakeSpec, types: Sequence[str]) -> Document:
@@ -121,18 +173,19 @@ def deployer(spec: LakeSpec, types: Sequence[str]) -> Document:
     if missing:
         raise KeyError(f"no IAM actions are known for {', '.join(missing)}")
     actions = [action for kind in types for action in DEPLOY_ACTIONS[kind]]
-    return _document(*_grouped(actions, f"arn:aws:s3:::{names.bucket_name(spec)}"))
+    return _document(*_grouped(spec, actions), *_special(spec, actions))
 
 
 def drift_reader(spec: LakeSpec) -> Document:
     """What `lakelink infra drift` reads."""
-    return _document(*_grouped(DRIFT_ACTIONS, f"arn:aws:s3:::{names.bucket_name(spec)}"))
+    return _document(*_grouped(spec, DRIFT_ACTIONS))
 
 
 def documents(spec: LakeSpec, types: Sequence[str]) -> dict[str, Document]:
     """Every policy of a specification, by the part that holds it."""
-    bucket = f"arn:aws:s3:::{names.bucket_name(spec)}"
-    queue = f"arn:aws:sqs:{spec.region}:*:{names.queue_name(spec)}"
+    arn = f"arn:{names.partition(spec.region)}"
+    bucket = f"{arn}:s3:::{names.bucket_name(spec)}"
+    queue = f"{arn}:sqs:{spec.region}:*:{names.queue_name(spec)}"
     key = spec.bucket.kms_key_id
     found = {"deployer": deployer(spec, types), "drift": drift_reader(spec)}
     if spec.agent.enabled:

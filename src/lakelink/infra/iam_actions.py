@@ -141,9 +141,7 @@ DEPLOY_ACTIONS: Final[dict[str, tuple[str, ...]]] = {
         "fsx:TagResource",
         "fsx:UntagResource",
         "fsx:ListTagsForResource",
-        "iam:CreateServiceLinkedRole",
-        "iam:AttachRolePolicy",
-        "iam:PutRolePolicy",
+        "iam:CreateServiceLinkedRole",  # and with it what that role takes, see `iam.deployer`
         "s3:ListBucket",
         "s3:GetBucketNotification",
         "s3:PutBucketNotification",
@@ -240,8 +238,12 @@ DRIFT_ACTIONS: Final = (
     "ec2:DescribeSecurityGroupRules",
     "ec2:DescribeVpcEndpoints",
     "ec2:DescribeInstances",
+    "ec2:DescribeRouteTables",
     "fsx:DescribeFileSystems",
     "fsx:DescribeDataRepositoryAssociations",
+    "transfer:ListServers",
+    "transfer:DescribeServer",
+    "transfer:DescribeUser",
     "sqs:GetQueueUrl",
     "sqs:GetQueueAttributes",
 )

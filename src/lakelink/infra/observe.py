@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any
 
-from lakelink.errors import NotPermitted, Unreachable, UsageError
+from lakelink.errors import UsageError
 from lakelink.infra import names
-from lakelink.infra.drift import ABSENT, Facts, rule_name
-from lakelink.infra.network import INSIDE
+from lakelink.infra.answers import GONE, Client, part_of, place, tag_facts, translated, unless
+from lakelink.infra.drift import ABSENT, Facts, rule_name, squash
+from lakelink.infra.network import ANYWHERE, INSIDE
+from lakelink.infra.observe_sisters import queue, transfer_server
 from lakelink.infra.spec import LakeSpec
 
-Client: TypeAlias = Any  # boto3 makes its clients at run time
-_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "ExpiredToken", "InvalidClientTokenId"}
-_GONE = {"404", "NoSuchBucket", "NotFound", "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 _UNSET = {
     "NoSuchBucketPolicy",
     "NoSuchTagSet",
@@ -35,14 +33,16 @@ def observe(spec: LakeSpec, client: Callable[[str], Client] | None = None) -> Fa
     """
     if client is None:
         client = _session_client(spec.region)
-    with _translated():
+    with translated():
         ec2 = client("ec2")
         facts = _bucket(client("s3"), spec)
         facts |= _network(ec2, spec)
         facts |= _instances(ec2, spec)
         facts |= _file_systems(client("fsx"), spec)
         if spec.events.enabled:
-            facts |= _queue(client("sqs"), client("s3"), spec)
+            facts |= queue(client("sqs"), client("s3"), spec)
+        if spec.transfer_users:
+            facts |= transfer_server(client("transfer"), spec)
         return facts
 
 
@@ -56,79 +56,51 @@ def _session_client(region: str) -> Callable[[str], Client]:
     return found
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Errors of botocore as ours."""
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-
-    try:
-        yield
-    except ClientError as problem:
-        code = str(problem.response.get("Error", {}).get("Code", ""))
-        if code in _DENIED or code == "403":
-            hint = "`lakelink infra iam` prints the policy under `drift`."
-            raise NotPermitted(f"{problem.operation_name} is not permitted ({code})", hint=hint) from problem
-        raise Unreachable(f"{problem.operation_name} failed: {problem}", hint="Try again later.") from problem
-    except NoCredentialsError as problem:
-        raise NotPermitted("there are no AWS credentials", hint="Set AWS_PROFILE, or log in.") from problem
-    except BotoCoreError as problem:
-        raise Unreachable(str(problem), hint="Check the region, the network and AWS_ENDPOINT_URL.") from problem
-
-
-def _tag_facts(tags: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    return {f"tag {tag['Key']}": tag["Value"] for tag in tags}
-
-
-def _part(tags: Sequence[Mapping[str, str]]) -> str:
-    return next((tag["Value"] for tag in tags if tag["Key"] == names.PART_TAG), "")
-
-
-def _unless(codes: set[str], call: Callable[[], Any]) -> Any:
-    """The answer, or None where the service says, in one of these codes, that there is nothing."""
-    from botocore.exceptions import ClientError
-
-    try:
-        return call()
-    except ClientError as problem:
-        if problem.response.get("Error", {}).get("Code") in codes:
-            return None
-        raise
-
-
 def _bucket(s3: Client, spec: LakeSpec) -> Facts:
     bucket = {"Bucket": names.bucket_name(spec)}
-    head = _unless(_GONE, lambda: s3.head_bucket(**bucket))
+    head = unless(GONE, lambda: s3.head_bucket(**bucket))
     if head is None:
         return {}
     facts: dict[str, Any] = {"versioning": s3.get_bucket_versioning(**bucket).get("Status", ABSENT)}
     facts["region"] = head.get("BucketRegion", ABSENT)
     if spec.bucket.existing:
         return {"bucket": facts}
-    encryption = _unless(_UNSET, lambda: s3.get_bucket_encryption(**bucket))
+    encryption = unless(_UNSET, lambda: s3.get_bucket_encryption(**bucket))
     if encryption is not None:
         rule = encryption["ServerSideEncryptionConfiguration"]["Rules"][0]["ApplyServerSideEncryptionByDefault"]
         facts |= {"encryption": rule["SSEAlgorithm"], "kms_key_id": rule.get("KMSMasterKeyID", ABSENT)}
-    block = _unless(_UNSET, lambda: s3.get_public_access_block(**bucket))
+    block = unless(_UNSET, lambda: s3.get_public_access_block(**bucket))
     if block is not None:
         locks = block["PublicAccessBlockConfiguration"]
         open_ones = sorted(name for name, closed in locks.items() if not closed)
         facts["public_access_block"] = f"without {', '.join(open_ones)}" if open_ones or len(locks) < 4 else "all four"
-    ownership = _unless(_UNSET, lambda: s3.get_bucket_ownership_controls(**bucket))
+    ownership = unless(_UNSET, lambda: s3.get_bucket_ownership_controls(**bucket))
     if ownership is not None:
         facts["ownership"] = ownership["OwnershipControls"]["Rules"][0]["ObjectOwnership"]
-    policy = _unless(_UNSET, lambda: s3.get_bucket_policy(**bucket))
-    facts["tls_only"] = "yes" if policy is not None and _refuses_plain(policy["Policy"]) else ABSENT
-    tags = _unless(_UNSET, lambda: s3.get_bucket_tagging(**bucket))
-    return {"bucket": facts | _tag_facts([] if tags is None else tags["TagSet"])}
+    policy = unless(_UNSET, lambda: s3.get_bucket_policy(**bucket))
+    facts["tls_only"] = "yes" if policy is not None and refuses_plain(policy["Policy"]) else ABSENT
+    tags = unless(_UNSET, lambda: s3.get_bucket_tagging(**bucket))
+    return {"bucket": facts | tag_facts([] if tags is None else tags["TagSet"])}
 
 
-def _refuses_plain(policy: str) -> bool:
-    """Whether some statement denies everyone what comes without TLS."""
+def refuses_plain(policy: str) -> bool:
+    """Whether some statement denies everyone everything, on the bucket and its objects, that comes without TLS."""
     return any(
-        statement.get("Effect") == "Deny"
-        and statement.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport") == "false"
-        for statement in json.loads(policy)["Statement"]
+        one.get("Effect") == "Deny"
+        and one.get("Principal") in ("*", {"AWS": "*"}, {"AWS": ["*"]})
+        and {"s3:*", "*"} & set(_several(one.get("Action", [])))
+        and any(resource.endswith("/*") for resource in _several(one.get("Resource", [])))
+        and any(not resource.endswith("/*") for resource in _several(one.get("Resource", [])))
+        and list(one.get("Condition", {})) == ["Bool"]
+        and {key.lower(): _several(value) for key, value in one["Condition"]["Bool"].items()}
+        == {"aws:securetransport": ["false"]}
+        for one in _several(json.loads(policy)["Statement"])
     )
+
+
+def _several(value: Any) -> list[Any]:
+    """What a policy may write as one or as a list of them."""
+    return list(value) if isinstance(value, list) else [value]
 
 
 def _all(ec2: Client, operation: str, key: str, filters: Mapping[str, Sequence[str]]) -> list[Any]:
@@ -142,29 +114,53 @@ def _network(ec2: Client, spec: LakeSpec) -> Facts:
     ours = {f"tag:{names.STACK_TAG}": [spec.name]}
     facts: Facts = {}
     for vpc in _all(ec2, "describe_vpcs", "Vpcs", ours):
-        facts["vpc"] = {"id": vpc["VpcId"], "cidr": vpc["CidrBlock"], **_tag_facts(vpc["Tags"])}
+        facts[place(facts, vpc["Tags"], vpc["VpcId"])] = {
+            "id": vpc["VpcId"],
+            "cidr": vpc["CidrBlock"],
+            **tag_facts(vpc["Tags"]),
+        }
     for subnet in _all(ec2, "describe_subnets", "Subnets", ours):
         zone = subnet["AvailabilityZone"]
-        tags = _tag_facts(subnet["Tags"])
-        facts["subnet"] = {"id": subnet["SubnetId"], "cidr": subnet["CidrBlock"], "availability_zone": zone, **tags}
+        tags = tag_facts(subnet["Tags"])
+        facts[place(facts, subnet["Tags"], subnet["SubnetId"])] = {
+            "id": subnet["SubnetId"],
+            "cidr": subnet["CidrBlock"],
+            "availability_zone": zone,
+            **tags,
+        }
+    for table in _all(ec2, "describe_route_tables", "RouteTables", ours):
+        facts[place(facts, table["Tags"], table["RouteTableId"])] = _routes(table)
     for endpoint in _all(ec2, "describe_vpc_endpoints", "VpcEndpoints", ours):
         if endpoint["State"].lower() not in {"deleted", "deleting"}:
-            facts[_part(endpoint["Tags"])] = {
+            facts[place(facts, endpoint["Tags"], endpoint["VpcEndpointId"])] = {
                 "id": endpoint["VpcEndpointId"],
                 "service": endpoint["ServiceName"],
                 "type": endpoint["VpcEndpointType"],
-                **_tag_facts(endpoint["Tags"]),
+                "routed": "yes" if endpoint.get("RouteTableIds") else ABSENT,
+                **tag_facts(endpoint["Tags"]),
             }
     return facts | _groups(ec2, _all(ec2, "describe_security_groups", "SecurityGroups", ours))
+
+
+def _routes(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A route table: the way to everywhere, and whether it holds for a subnet."""
+    everywhere = [route for route in table.get("Routes", []) if route.get("DestinationCidrBlock") == ANYWHERE]
+    way = next((route.get("GatewayId") or "another way" for route in everywhere), ABSENT)
+    return {
+        "id": table["RouteTableId"],
+        "internet": "yes" if way.startswith("igw-") else way,
+        "subnet": "yes" if any(one.get("SubnetId") for one in table.get("Associations", [])) else ABSENT,
+        **tag_facts(table["Tags"]),
+    }
 
 
 def _groups(ec2: Client, groups: Sequence[Any]) -> Facts:
     if not groups:
         return {}
-    parts = {group["GroupId"]: _part(group["Tags"]) for group in groups}
+    parts = {group["GroupId"]: part_of(group["Tags"]) for group in groups}
     vpcs = _all(ec2, "describe_vpcs", "Vpcs", {"vpc-id": sorted({group["VpcId"] for group in groups})})
     inside = {vpc["CidrBlock"] for vpc in vpcs}
-    facts: Facts = {_part(group["Tags"]): {"id": group["GroupId"], **_tag_facts(group["Tags"])} for group in groups}
+    facts: Facts = {part_of(group["Tags"]): {"id": group["GroupId"], **tag_facts(group["Tags"])} for group in groups}
     for rule in _all(ec2, "describe_security_group_rules", "SecurityGroupRules", {"group-id": sorted(parts)}):
         other = rule.get("ReferencedGroupInfo", {}).get("GroupId", "")
         block = rule.get("CidrIpv4") or rule.get("CidrIpv6") or rule.get("PrefixListId") or ""
@@ -186,14 +182,14 @@ def _instances(ec2: Client, spec: LakeSpec) -> Facts:
             cards = [group for card in instance.get("NetworkInterfaces", []) for group in card.get("Groups", [])]
             ids = sorted({group["GroupId"] for group in [*instance.get("SecurityGroups", []), *cards]})
             found = _all(ec2, "describe_security_groups", "SecurityGroups", {"group-id": ids}) if ids else []
-            facts[_part(instance["Tags"])] = {
+            facts[place(facts, instance["Tags"], instance["InstanceId"])] = {
                 "id": instance["InstanceId"],
                 "state": instance["State"]["Name"],
                 "instance_type": instance["InstanceType"],
                 "metadata_tokens": instance.get("MetadataOptions", {}).get("HttpTokens", ABSENT),
-                "security_groups": sorted(_part(group.get("Tags", [])) or group["GroupName"] for group in found),
+                "security_groups": sorted(part_of(group.get("Tags", [])) or group["GroupName"] for group in found),
                 "instance_profile": "yes" if instance.get("IamInstanceProfile") else ABSENT,
-                **_tag_facts(instance["Tags"]),
+                **tag_facts(instance["Tags"]),
             }
     return facts
 
@@ -204,8 +200,8 @@ def _file_systems(fsx: Client, spec: LakeSpec) -> Facts:
     for system in (system for page in pages for system in page["FileSystems"]):
         tags = system.get("Tags", [])
         if {"Key": names.STACK_TAG, "Value": spec.name} in tags and system.get("Lifecycle") != "DELETING":
-            facts["file-system"] = _file_system(system) | _tag_facts(tags)
-            facts |= _associations(fsx, system["FileSystemId"])
+            facts[place(facts, tags, system["FileSystemId"])] = _file_system(system) | tag_facts(tags)
+            _associations(facts, fsx, system["FileSystemId"])
     return facts
 
 
@@ -227,7 +223,7 @@ def _file_system(system: Mapping[str, Any]) -> dict[str, Any]:
         "efa_enabled": lustre.get("EfaEnabled"),
         "weekly_maintenance_start_time": lustre.get("WeeklyMaintenanceStartTime"),
         "automatic_backup_retention_days": lustre.get("AutomaticBackupRetentionDays", 0),
-        "root_squash": lustre.get("RootSquashConfiguration", {}).get("RootSquash"),
+        "root_squash": squash(lustre.get("RootSquashConfiguration", {}).get("RootSquash", "")),
         "metadata_mode": meta.get("Mode"),
         "metadata_iops": meta.get("Iops"),
         "read_cache_mode": cache.get("SizingMode"),
@@ -247,14 +243,13 @@ def _pages_of_associations(fsx: Client, file_system_id: str) -> Iterator[Any]:
         request["NextToken"] = page["NextToken"]
 
 
-def _associations(fsx: Client, file_system_id: str) -> Facts:
+def _associations(facts: Facts, fsx: Client, file_system_id: str) -> None:
     """All associations of the file system, also those that nobody tagged: somebody made them by hand."""
-    facts: Facts = {}
     for link in _pages_of_associations(fsx, file_system_id):
         if link["Lifecycle"] == "DELETING":
             continue
         s3 = link.get("S3", {})
-        facts[_part(link.get("Tags", [])) or link["AssociationId"]] = {
+        facts[place(facts, link.get("Tags", []), link["AssociationId"])] = {
             "id": link["AssociationId"],
             "lifecycle": link["Lifecycle"],
             "file_system_path": f"/{link['FileSystemPath'].strip('/')}",
@@ -262,21 +257,5 @@ def _associations(fsx: Client, file_system_id: str) -> Facts:
             "auto_import": sorted(s3.get("AutoImportPolicy", {}).get("Events", [])),
             "auto_export": sorted(s3.get("AutoExportPolicy", {}).get("Events", [])),
             "imported_file_chunk_size_mib": link.get("ImportedFileChunkSize", ABSENT),
-            **_tag_facts(link.get("Tags", [])),
+            **tag_facts(link.get("Tags", [])),
         }
-    return facts
-
-
-def _queue(sqs: Client, s3: Client, spec: LakeSpec) -> Facts:
-    url = _unless(_GONE, lambda: sqs.get_queue_url(QueueName=names.queue_name(spec)))
-    if url is None:
-        return {}
-    attributes = sqs.get_queue_attributes(QueueUrl=url["QueueUrl"], AttributeNames=["QueueArn"])["Attributes"]
-    sent = _unless(_GONE, lambda: s3.get_bucket_notification_configuration(Bucket=names.bucket_name(spec))) or {}
-    facts = {"id": attributes["QueueArn"], "notification": ABSENT}
-    for rule in sent.get("QueueConfigurations", []):
-        if rule["QueueArn"] == attributes["QueueArn"]:
-            key = rule.get("Filter", {}).get("Key", {}).get("FilterRules", [])
-            prefix = next((one["Value"] for one in key if one["Name"].lower() == "prefix"), "")
-            facts["notification"] = f"{' '.join(sorted(rule['Events']))} {prefix}".strip()
-    return {"queue": facts}

@@ -102,10 +102,16 @@ def _lustre_ports(graph: Graph) -> Iterator[Finding]:
                 }
                 for group, other, ingress in sorted(wanted):
                     yield from _missing(rules, group, other, ingress=ingress)
-        for node, _ in rules:
+        efa = file_system.inputs.get("efaEnabled") is True
+        for node in (node for node, _ in rules if servers & _group(node)):
             port = (node.inputs.get("fromPort"), node.inputs.get("toPort"))
-            if servers & _group(node) and port not in LUSTRE_PORTS and node.inputs.get("ipProtocol") != _EVERYTHING:
+            everything = node.inputs.get("ipProtocol") == _EVERYTHING
+            if everything and not efa:
+                yield error("lustre-ports", node.name, "opens every port, which only EFA needs: 988 and 1018-1023 do")
+            elif not everything and port not in LUSTRE_PORTS:
                 yield error("lustre-ports", node.name, f"ports {port[0]}-{port[1]} are not Lustre's (988, 1018-1023)")
+            if not _peer(node):
+                yield error("lustre-peer", node.name, "must name a group: addresses outlive the machines that had them")
 
 
 def _group(node: Node) -> set[str]:

@@ -17,6 +17,11 @@ MAX_PATH: Final = 4096
 EVENTS: Final = ("NEW", "CHANGED", "DELETED")
 CHUNK_MIB: Final = (1, 512_000)
 BACKUP_DAYS: Final = (0, 90)
+REGION_QUOTA_GIB: Final = 100_800  # the default quota of a region, for each type (LustreGuide/limits.html)
+MAX_UID: Final = 4_294_967_294
+MAX_KEY_BYTES: Final = 1024  # an S3 key
+TAG_KEY_LENGTH: Final = 128
+TAG_VALUE_LENGTH: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ class Offering:
         if self.step_gib == 0:
             return ()
         below = capacity_gib // self.step_gib * self.step_gib
-        steps = {below, below + self.step_gib, *self.firsts} - {0}
+        steps = {step for step in (below, below + self.step_gib, self.step_gib, *self.firsts) if step > 0}
         lower = [step for step in steps if step < capacity_gib]
         upper = [step for step in steps if step > capacity_gib]
         return tuple(sorted({*([max(lower)] if lower else []), min(upper)}))

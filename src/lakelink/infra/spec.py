@@ -149,7 +149,8 @@ class LakeSpec:
     @property
     def capacity_gib(self) -> int | None:
         """The capacity that is ordered; None where it is elastic or missing."""
-        return self.storage_capacity_gib or rules.DEFAULT_CAPACITY_GIB.get(self.storage_type)
+        default = rules.DEFAULT_CAPACITY_GIB.get(self.storage_type)
+        return default if self.storage_capacity_gib is None else self.storage_capacity_gib
 
     @property
     def throughput_per_tib(self) -> int | None:

@@ -10,12 +10,12 @@ from lakelink.engine.supervise import together, workers
 from lakelink.errors import LakelinkError, Retry
 from lakelink.links.crew import Crew
 from lakelink.links.dirty import FILES, Mark
-from lakelink.links.effects import Answer, Effects, Step
+from lakelink.links.effects import Answer, Step
 from lakelink.links.judge import DELETES, QUICK_ATTEMPTS, Judge
 from lakelink.links.keeping import Keeper
 from lakelink.links.observe import Look
 from lakelink.model.entry import Entry, Kind
-from lakelink.model.link import Agreed, Event
+from lakelink.model.link import Agreed
 from lakelink.model.path import split
 from lakelink.model.plan import CONFLICTS, Verb
 from lakelink.state.findings import Intent, Result
@@ -38,7 +38,7 @@ class Carrier:
         """`beside` lets work go on that `carry` does not wait for."""
         self._crew = crew
         self._beside = beside
-        self._effects = Effects(crew.files, crew.lake)
+        self._effects = crew.effects()
         self._lanes = asyncio.Semaphore(GROUPS_AT_ONCE)
         self._large_lanes = asyncio.Semaphore(LARGE_AT_ONCE)
         self.running = 0  # groups under way
@@ -132,8 +132,7 @@ class Carrier:
 
     def _keeper(self) -> Keeper:
         crew = self._crew
-        exports = bool(crew.rule.exports & {Event.NEW, Event.CHANGED})
-        return Keeper(crew.files, crew.lake, crew.journal, crew.dirty, crew.clock, self._effects, crew.host, exports)
+        return crew.keeper(self._effects)
 
     def _conclude(self, step: Step, answer: Answer, left: dict[str, Mark]) -> None:
         crew, look = self._crew, step.look
@@ -143,7 +142,11 @@ class Carrier:
             self._finish(look, result, left, step.verb, error)
             return
         agreed = answer if isinstance(answer, Agreed) else None
-        if agreed is not None and step.origin is not None and delta(agreed.files, step.files) is not Delta.SAME:
+        if (
+            agreed is not None
+            and (step.origin is not None or step.moved)
+            and delta(agreed.files, step.files) is not Delta.SAME
+        ):
             crew.dirty.note(step.path, FILES, crew.clock.monotonic())
         now_s = crew.clock.monotonic()
         crew.tally.done(step.verb, now_s - look.mark.since_s, agreed)
@@ -185,6 +188,8 @@ class Carrier:
         """The path is done with for now."""
         mark = left.pop(look.path)
         self._crew.doomed.finished(look.path)
+        if result is not None:
+            self._crew.placing.discard(look.path)
         self._crew.committer.add([result] if result else [], [mark])
         if result is not None:
             failure = error if error is not None else (look.error if result.trouble else None)

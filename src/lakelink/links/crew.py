@@ -8,10 +8,15 @@ from lakelink.links import parts as _parts
 from lakelink.links.committer import Committer
 from lakelink.links.dirty import LAKE, Dirty, Mark
 from lakelink.links.doomed import Doomed
+from lakelink.links.effects import Effects
+from lakelink.links.hsm.effects import LazyEffects
+from lakelink.links.hsm.keeping import LazyKeeper
+from lakelink.links.hsm.lazy import Laziness
+from lakelink.links.keeping import Keeper
 from lakelink.links.observe import Observer
 from lakelink.links.tally import Tally
 from lakelink.locations.base import Location
-from lakelink.model.link import Rule
+from lakelink.model.link import Event, Rule
 from lakelink.ports.clock import Clock
 from lakelink.ports.random import Random
 from lakelink.state.journal import Journal
@@ -33,8 +38,22 @@ class Crew:
     host: str
     observer: Observer
     committer: Committer
+    lazy: Laziness | None = None
     told: list[_parts.Observer] = field(default_factory=list)
     doomed: Doomed = field(default_factory=Doomed)
+    placing: set[str] = field(
+        default_factory=set
+    )  # imports that the last process had begun: a power failure may have torn them
+
+    def effects(self) -> Effects:
+        """What is done to both sides, in the way of this link."""
+        return LazyEffects(self.files, self.lake, self.lazy) if self.lazy else Effects(self.files, self.lake)
+
+    def keeper(self, effects: Effects) -> Keeper:
+        """Who settles conflicts, in the way of this link."""
+        exports = bool(self.rule.exports & {Event.NEW, Event.CHANGED})
+        make = LazyKeeper if self.lazy else Keeper
+        return make(self.files, self.lake, self.journal, self.dirty, self.clock, effects, self.host, exports)
 
     def note_both(self, path: str, now_s: float) -> Mark:
         """The path is to be looked at on both sides."""

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
+from lakelink.core.residency import is_stub
 from lakelink.errors import LakelinkError, NotFound
 from lakelink.links.observe import Look
 from lakelink.locations.base import Copy, Delete, Location, Read, SetPosix, Write
@@ -37,6 +38,11 @@ class Step:
         None  # the same inode, unchanged, was agreed on at that path: its object has the bytes
     )
 
+    as_stub: bool = False  # the file is to come without its bytes
+    moved: bool = (
+        False  # a stub that was renamed or linked: its object is copied, and has the metadata it had under the old name
+    )
+
     @property
     def path(self) -> str:
         return self.look.path
@@ -44,6 +50,8 @@ class Step:
     @property
     def size_bytes(self) -> int:
         """How much has to be moved."""
+        if self.as_stub or (self.verb is Verb.EXPORT and is_stub(self.files)):
+            return 0
         if self.verb in (Verb.EXPORT, Verb.TAKE_FILES):
             return self.files.size_bytes if self.files and self.files.kind is not Kind.DIR else 0
         return self.lake.size_bytes if self.lake else 0
@@ -87,7 +95,7 @@ class Effects:
         for i, (step, content) in enumerate(zip(steps, contents, strict=True)):
             answers[i] = answers[i] or refused.get(step.path)
             if answers[i] is None and step.files is not None:
-                expect = Expect(step.lake.version if step.lake and not _other_kind(step.lake, step.files) else None)
+                expect = Expect(step.lake.version if step.lake and not other_kind(step.lake, step.files) else None)
                 writes.append((i, Write(step.path, step.files.kind, content, step.files.posix, expect)))
         for (i, _), answer in zip(writes, await self._lake.write([w for _, w in writes]), strict=True):
             files = steps[i].files
@@ -150,9 +158,9 @@ class Effects:
             answers[i] = answers[i] or refused.get(step.path)
             if answers[i] is None and not isinstance(found, LakelinkError):
                 entry, content = found
-                old = step.files if step.files and not _other_kind(step.files, entry) else None
+                old = step.files if step.files and not other_kind(step.files, entry) else None
                 write = Write(
-                    step.path, entry.kind, content, _wanted_posix(entry, old), Expect(old.version if old else None)
+                    step.path, entry.kind, content, wanted_posix(entry, old), Expect(old.version if old else None)
                 )
                 writes.append((i, write))
         for (i, _), answer in zip(writes, await self._files.write([w for _, w in writes]), strict=True):
@@ -228,7 +236,7 @@ class Effects:
         self, side: Location, changes: Sequence[tuple[Step, Entry | None, Entry | None]]
     ) -> dict[str, LakelinkError]:
         """A directory has to go before a file can take its name, and the other way round. What could not be removed, by path."""
-        doomed = [(step.path, old) for step, old, new in changes if old and new and _other_kind(old, new)]
+        doomed = [(step.path, old) for step, old, new in changes if old and new and other_kind(old, new)]
         answers = await self._delete(side, doomed) if doomed else []
         return {path: a for (path, _), a in zip(doomed, answers, strict=True) if isinstance(a, LakelinkError)}
 
@@ -241,7 +249,7 @@ class Effects:
         return answers
 
 
-def _other_kind(old: Entry, new: Entry) -> bool:
+def other_kind(old: Entry, new: Entry) -> bool:
     """Whether the one has to be removed for the other: a write replaces files and symlinks by each other, never a directory."""
     return (old.kind is Kind.DIR) is not (new.kind is Kind.DIR)
 
@@ -252,7 +260,7 @@ def _complete(entry: Entry, data: bytes) -> Entry:
     return entry
 
 
-def _wanted_posix(entry: Entry, old: Entry | None) -> Posix | None:
+def wanted_posix(entry: Entry, old: Entry | None) -> Posix | None:
     """An object without metadata leaves the file's mode and owner as they are (FSx for Lustre: "Automatically import updates")."""
     if (
         entry.posix is not None

@@ -8,14 +8,16 @@ from math import inf
 
 from lakelink.core.delta import Delta, delta
 from lakelink.core.reconcile import decide
+from lakelink.core.residency import is_stub
 from lakelink.engine.contents import open_content, same_content
 from lakelink.engine.digest import digest
-from lakelink.errors import LakelinkError, NameUnsupported, Retry, problem_of
+from lakelink.errors import ContentUnknown, LakelinkError, NameUnsupported, Retry, problem_of
 from lakelink.links.crew import Crew
 from lakelink.links.dirty import FILES, LAKE
 from lakelink.links.effects import Step
 from lakelink.links.keeping import clash_of
 from lakelink.links.observe import Look
+from lakelink.links.torn import is_torn_copy
 from lakelink.locations.base import Attentive
 from lakelink.model.entry import Entry, Kind
 from lakelink.model.link import Agreed, Event
@@ -34,6 +36,7 @@ TICK_S = 0.012
 TICK_PATIENCE_S = 2.0
 """What is written to without a pause is carried after so long all the same."""
 DELETES = frozenset({Verb.EXPORT_DELETE, Verb.IMPORT_DELETE})
+_TORN = (Verb.KEEP_BOTH, Verb.TAKE_FILES)
 _EVENTS = {Delta.NEW: Event.NEW, Delta.DELETED: Event.DELETED}
 
 
@@ -64,6 +67,7 @@ class Judge:
             except LakelinkError as error:
                 return self.failed(look, error)
             decision = decide(look.path, look.base, look.files, look.lake, crew.rule, same_bytes=look.same_bytes)
+        decision = await self._untorn(decision)
         if decision is not None and decision.verb is Verb.EXPORT and await self._is_only_touched(look):
             decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
         if decision is None and await self._is_other_content(look):
@@ -73,6 +77,19 @@ class Judge:
         if decision.verb is Verb.EXPORT and look.mark.unsettled and await self._is_being_written(look):
             return None
         return self._act(look, decision)
+
+    async def _untorn(self, decision: Decision | None) -> Decision | None:
+        """A file that is a part of what an import had begun to put there is no change of anybody's, and no conflict."""
+        crew = self._crew
+        if decision is None or decision.path not in crew.placing or decision.verb not in _TORN:
+            return decision
+        files, lake = _both(decision)
+        try:
+            if await is_torn_copy(decision.path, (crew.files, files), (crew.lake, lake)):
+                return replace(decision, verb=Verb.IMPORT, reason="a power failure left a part of it")
+        except LakelinkError:
+            pass  # a side moved: somebody works on it
+        return decision
 
     def _is_fresh(self, look: Look) -> bool:
         """Whether the file could still be written to without a change of its version."""
@@ -131,8 +148,8 @@ class Judge:
         # A name that we have linked is heard of, but never closed.
         if base is None or not mark.files or mark.unsettled or not isinstance(files, Entry):
             return False
-        if files.kind is not Kind.FILE or not files.size_bytes or files.version is None:
-            return False
+        if files.kind is not Kind.FILE or not files.size_bytes or files.version is None or files.origin is not None:
+            return False  # an inode that was made anew has no origin
         etag = base.lake.version.etag if base.lake.version else ""
         if files.version != base.files.version or files.version.time_ns % SECOND_NS:
             return False
@@ -166,8 +183,11 @@ class Judge:
         """
         new = [s for s in steps if s.verb is Verb.EXPORT and s.look.base is None and s.lake is None and s.files]
         known = self._crew.journal.by_inode([s.files.version.ino for s in new if s.files and s.files.version])
+        self._find_moved_stubs(new)
         for step in new if known else []:
             files = step.files
+            if is_stub(files):
+                continue
             for path, agreed in known.get(files.version.ino, ()) if files and files.version else ():
                 if files is None or agreed.files.kind is not files.kind:
                     continue
@@ -185,6 +205,13 @@ class Judge:
                     self._crew.doomed.renamed(path)
                     step.origin = (path, agreed)
 
+    def _find_moved_stubs(self, new: Sequence[Step]) -> None:
+        """A stub names the object that has its bytes: no brake counts that one's deletion."""
+        for step in new:
+            if step.files is not None and is_stub(step.files) and step.files.origin is not None:
+                self._crew.doomed.renamed(step.files.origin.path)
+                step.moved = True
+
     def _unchanged(self, look: Look) -> Result:
         """Both sides are as agreed. What only names the version may have moved; the next survey is spared a question."""
         base = look.base
@@ -200,7 +227,7 @@ class Judge:
     def _act(self, look: Look, decision: Decision) -> Step | Result | None:
         path, verb = look.path, decision.verb
         if verb is Verb.WAIT:
-            return self.failed(look, look.error or LakelinkError("a side could not be looked at"))
+            return self.failed(look, look.error or _unknown(look))
         if verb is Verb.HOLD:
             return Result(path, held=_held(look))
         if verb is Verb.FORGET:
@@ -210,8 +237,9 @@ class Judge:
             return Result(path, keep_base=False, base=Agreed(files, lake))
         if verb in DELETES and not look.mark.condemned:
             side = FILES if verb is Verb.EXPORT_DELETE else LAKE
+            mark, now_s = look.mark, self._crew.clock.monotonic()
             self._crew.doomed.add(
-                path, side, self._crew.clock.monotonic(), directory=_is_directory(look), attempts=look.mark.attempts
+                path, side, now_s, directory=_is_directory(look), attempts=mark.attempts, number=mark.number
             )
             return None
         if self._is_blocked(look, decision):
@@ -226,7 +254,9 @@ class Judge:
         if verb is Verb.STAND:
             step = Step(look, verb, decision.files, decision.lake, decision.reason)
             return Result(path, clash=clash_of(step, self._crew.rule.conflict))
-        return Step(look, verb, decision.files, decision.lake, decision.reason)
+        lazy = self._crew.lazy
+        as_stub = lazy is not None and verb is Verb.IMPORT and lazy.makes_stub(decision.files)
+        return Step(look, verb, decision.files, decision.lake, decision.reason, as_stub=as_stub)
 
     def _is_blocked(self, look: Look, decision: Decision) -> bool:
         """Whether a file cannot take the place of a directory, although nothing in that one is about to go."""
@@ -241,6 +271,13 @@ class Judge:
         return look.mark.attempts >= BLOCKED_ATTEMPTS and not any(
             path in crew.doomed for path in crew.journal.below(look.path)
         )
+
+    def _waits_for_deletions(self, look: Look) -> bool:
+        """Whether something takes the place of a directory from which agreed paths are about to go."""
+        base, crew = look.base, self._crew
+        if base is None or base.files.kind is not Kind.DIR or not len(crew.doomed):
+            return False
+        return any(path in crew.doomed for path in crew.journal.below(look.path))
 
     def _name_error(self, decision: Decision) -> NameUnsupported | None:
         """Why the other side cannot hold that name."""
@@ -258,6 +295,9 @@ class Judge:
         """Look again soon where that may help; else it is listed as a problem, and tried again at growing intervals."""
         crew, mark = self._crew, look.mark
         crew.tally.errors[error.code] += 1
+        if error.retry is not Retry.NEVER and self._waits_for_deletions(look):
+            # They end by themselves, and only then is it known whether this one fails: until then no attempt counts towards giving up.
+            mark.attempts = min(mark.attempts, 1)
         if error.retry is not Retry.NEVER and mark.attempts < QUICK_ATTEMPTS:
             pause_s = PAUSE_S * 2**mark.attempts * (0.5 + crew.random.uniform()) if mark.attempts else 0.0
             crew.dirty.again(mark, crew.clock.monotonic() + pause_s if pause_s else 0.0)
@@ -266,6 +306,16 @@ class Judge:
         pause_s = min(LAST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(attempts, 16))
         again_ns = crew.clock.time_ns() + int(pause_s * SECOND_NS)
         return Result(look.path, trouble=Trouble(problem_of(look.path, error), mark.attempts + 1, again_ns))
+
+
+def _unknown(look: Look) -> LakelinkError:
+    """Why a side that answered is unknown all the same."""
+    if isinstance(look.files, Entry) and not look.files.resident:
+        return ContentUnknown(
+            f"{display(look.path)} has the size of its object and not one byte, and nothing says that zeros are meant",
+            hint="It may have lost its attributes in a copy or a restore: `lakelink hsm restore` takes the lake's version.",
+        )
+    return LakelinkError("a side could not be looked at")
 
 
 def _both(decision: Decision) -> tuple[Entry, Entry]:

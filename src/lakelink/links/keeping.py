@@ -84,7 +84,7 @@ class Keeper:
                 return name
             if not isinstance(answer, PreconditionFailed):
                 return answer
-        return _no_name(path)
+        return no_name(path)
 
     async def _holds(self, side: Location, name: str, hexdigest: str, size_bytes: int) -> bool:
         """Whether that content is there already, from an earlier attempt."""
@@ -106,7 +106,7 @@ class Keeper:
             if not isinstance(answer, PreconditionFailed):
                 return answer
         else:
-            return _no_name(step.path)
+            return no_name(step.path)
         self.journal.note_clash(clash_of(step, rule, copy), self.clock.time_ns())
         (done,) = await self.effects.run(Verb.EXPORT, [step])
         self.dirty.note(copy, LAKE, self.clock.monotonic())
@@ -155,7 +155,7 @@ class Keeper:
         return answer
 
 
-def _no_name(path: str) -> PreconditionFailed:
+def no_name(path: str) -> PreconditionFailed:
     return PreconditionFailed(
         f"other files have all names that a conflict copy of {display(path)} could get", hint="Rename or remove them."
     )

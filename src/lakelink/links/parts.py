@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from lakelink.errors import LakelinkError
+from lakelink.links.hsm.lazy import Laziness
 from lakelink.locations.base import Location
 from lakelink.ports.clock import Clock
 from lakelink.ports.random import Random
@@ -75,3 +76,4 @@ class Parts:
     guard: Guard
     brake: Brake
     host: str
+    lazy: Laziness | None = None  # of a lazy link; `files` is its LazyFiles then

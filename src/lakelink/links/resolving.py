@@ -8,15 +8,15 @@ from lakelink.engine.contents import open_content
 from lakelink.errors import LakelinkError, PreconditionFailed, UsageError
 from lakelink.links.crew import Crew
 from lakelink.links.dirty import FILES
-from lakelink.links.effects import Effects, Step
-from lakelink.links.keeping import Keeper
+from lakelink.links.effects import Step
 from lakelink.links.observe import Look
 from lakelink.locations.base import Delete, Write
+from lakelink.locations.content import Content
 from lakelink.model.entry import Entry, Expect, Kind
-from lakelink.model.link import Agreed, Event
+from lakelink.model.link import Agreed
 from lakelink.model.path import display
 from lakelink.model.plan import Verb
-from lakelink.state.findings import Clash, Result
+from lakelink.state.findings import Clash, Intent, Result
 
 Keep = Literal["files", "lake", "both"]
 _STANDING = {"files": Verb.TAKE_FILES, "lake": Verb.TAKE_LAKE, "both": Verb.KEEP_BOTH}
@@ -51,17 +51,25 @@ async def _settle_copy(crew: Crew, clash: Clash, keep: Keep) -> None:
             raise PreconditionFailed(
                 f"{display(path)} is a directory", hint="Move the copy where it belongs, then keep both."
             )
-        content = await open_content(copy, crew.files, kept)
+        content = await _content(crew, copy, kept)
         write = Write(path, kept.kind, content, kept.posix, Expect(old.version if old else None))
         (answer,) = await crew.files.write([write])
         if isinstance(answer, LakelinkError):
             raise answer
+        await crew.files.flush()  # the copy goes only when its bytes are safe at the path
     (error,) = await crew.files.delete([Delete(copy, kept.kind, Expect(kept.version))])
     now_s = crew.clock.monotonic()
     for changed in (path, copy):
         crew.dirty.note(changed, FILES, now_s)
     if error is not None:
         raise error
+
+
+async def _content(crew: Crew, path: str, entry: Entry) -> Content:
+    """What the file holds; of a lazy link it may have to be loaded first."""
+    if crew.lazy is not None and not entry.resident:
+        await crew.lazy.load([path])
+    return await open_content(path, crew.files, entry)
 
 
 async def _settle_standing(crew: Crew, clash: Clash, keep: Keep) -> None:
@@ -75,6 +83,9 @@ async def _settle_standing(crew: Crew, clash: Clash, keep: Keep) -> None:
         answer = await _force(crew, look, keep, clash.reason)
         await crew.files.flush()
         crew.journal.settle([Result(clash.path, keep_base=False, base=answer)], crew.clock.time_ns())
+    except LakelinkError:
+        crew.note_both(clash.path, crew.clock.monotonic())  # what was begun is looked at
+        raise
     finally:
         crew.dirty.done(mark)
 
@@ -84,10 +95,8 @@ async def _force(crew: Crew, look: Look, keep: Keep, reason: str) -> Agreed | No
     if not isinstance(files, Entry) or not isinstance(lake, Entry):
         raise PreconditionFailed(f"{display(look.path)} is not on both sides any more", hint="It is looked at again.")
     step = Step(look, _STANDING[keep], files, lake, reason)
-    effects = Effects(crew.files, crew.lake)
-    exports = bool(crew.rule.exports & {Event.NEW, Event.CHANGED})
-    keeper = Keeper(crew.files, crew.lake, crew.journal, crew.dirty, crew.clock, effects, crew.host, exports)
-    answer = await keeper.run(step, crew.rule.conflict)
+    crew.journal.begin([Intent(step.path, step.verb.value)], crew.clock.time_ns())
+    answer = await crew.keeper(crew.effects()).run(step, crew.rule.conflict)
     if isinstance(answer, LakelinkError):
         raise answer
     return answer

@@ -246,6 +246,19 @@ class Attentive(Protocol):
 
 
 @runtime_checkable
+class Taggable(Protocol):
+    """A location whose files carry tags beside their metadata."""
+
+    async def tag(self, path: str, tags: Mapping[str, str]) -> None:
+        """What is at `path` has these tags, and keeps others that it has. Of the version that is there now; a racing writer brings its own.
+
+        Raises:
+            NotFound: there is nothing. Unsupported: it would have more tags than it can. Others as for a path.
+        """
+        ...
+
+
+@runtime_checkable
 class Browsable(Protocol):
     """A location that can list one directory without all that is below it."""
 

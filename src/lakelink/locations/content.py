@@ -6,6 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 
+from lakelink.errors import NotResident
 from lakelink.model.entry import Entry
 
 CHUNK_BYTES = 1 << 20
@@ -95,6 +96,21 @@ class BytesContent(Content):
         data = self.data[start:end]
         for offset in range(0, len(data), CHUNK_BYTES):
             yield data[offset : offset + CHUNK_BYTES]
+
+
+class Placeholder(Content):
+    """No bytes at all: the file stands for them. Only a location that makes stubs takes it, and never reads it."""
+
+    def __init__(self, size_bytes: int, prepare: Callable[[int], object]) -> None:
+        """`prepare` makes an open empty file, that nobody sees yet, into the stub (blocking)."""
+        self.size_bytes = size_bytes
+        self.prepare = prepare
+
+    async def load(self) -> bytes:
+        raise NotResident("a placeholder has no bytes")
+
+    def chunks(self, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:  # noqa: ARG002
+        raise NotResident("a placeholder has no bytes")
 
 
 class StreamContent(Content):

@@ -42,6 +42,7 @@ class Account:
 
     name: str
     folders: tuple[Folder, ...] = ()
+    start: str = "/"  # virtual directory in which a session begins
     password_hash: str = ""  # as crypt(3) writes it ($y$, $6$, $2b$ …); "" = no password works
     keys: tuple[str, ...] = ()  # lines of authorized_keys, options included
     proof: Proof = Proof.ANY

@@ -67,13 +67,27 @@ class Expect:
     version: Version | None
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the bytes are of a file that holds none: a location, as its `LocationSpec` names it (NAME:url or url), a path in it, and the version there.
+
+    `version.etag` "" means that whatever is there will do; `time_ns` is its Last-Modified (lake) or mtime.
+    """
+
+    location: str
+    path: str
+    version: Version
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """What is at a path on one side, as a value.
 
     `posix` is None where the side does not know it (a foreign object). `digest` is `algorithm:bytes` (b"md5:…"), b"" where it is not known, never "empty file".
     `attributes` are foreign metadata of an object (content type, user metadata …) that a rewrite keeps.
-    `resident` False: a stub whose bytes are elsewhere. `target` is the target of a symlink, where it has been read.
+    `resident` False: its bytes are not here. With an `origin` it is a stub that stands for them; without, the file is one hole of which nobody
+    knows whether zeros were meant. A resident file with an `origin` was loaded from there and not changed since. `target` is the target of a symlink,
+    where it has been read.
     """
 
     kind: Kind
@@ -82,6 +96,7 @@ class Entry:
     version: Version | None = None
     digest: bytes = b""
     resident: bool = True
+    origin: Origin | None = None
     target: str | None = None
     attributes: Mapping[str, str] | None = None
 

@@ -42,6 +42,35 @@ class Safety:
     trash_max_bytes: int = 100 * GIB
 
 
+class Refresh(StrEnum):
+    """What becomes of a file that is here when its object changes in the lake."""
+
+    STUB = "stub"  # its next version is loaded when somebody opens it
+    LOAD = "load"  # what was loaded is loaded again at once; what was not, is not
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """A part of a file system: a share of it, or so many bytes. Both 0: none of it."""
+
+    percent: float = 0.0
+    size_bytes: int = 0
+
+    def of(self, total_bytes: int) -> int:
+        """So many bytes of a file system of this size."""
+        return max(self.size_bytes, int(total_bytes * self.percent / 100))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lazy:
+    """How a lazy link holds its files: what is loaded stays until its room is needed, or until nobody has used it for long."""
+
+    keep_free: Room = Room(percent=10.0)  # loading releases others rather than going below; releasing begins there
+    free_up_to: Room = Room(percent=15.0)  # and ends there
+    release_after_s: float | None = None  # without having been read or changed; None = never by age
+    refresh: Refresh = Refresh.STUB
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkSpec:
     """One link. `files` and `lake` are locations as the user writes them and never change; the rest may be updated.
@@ -62,6 +91,25 @@ class LinkSpec:
     accept_unconditional: bool = False  # the store may be one that checks no conditions on writes
     declared: bool = False  # it stands in the settings file: commands do not change it
     paused: bool = False
+    lazy: Lazy | None = None  # files are stubs until somebody opens them; a link is made so, and stays so
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """What a lazy link holds here, in figures."""
+
+    resident_files: int = 0
+    resident_bytes: int = 0
+    released_files: int = 0
+    released_bytes: int = 0
+    loaded_files: int = 0  # since the daemon began
+    loaded_bytes: int = 0
+    evicted_files: int = 0
+    evicted_bytes: int = 0
+    undescribed: int = 0  # stubs whose object was not asked for its metadata yet
+    free_bytes: int = 0  # of the file system
+    total_bytes: int = 0
+    view: str = ""  # "guarded (pre-content)", or why there is none
 
 
 class LinkState(StrEnum):
@@ -128,3 +176,4 @@ class LinkStatus:
     guarantee: str = ""  # what holds when two writers meet, one sentence
     last_survey_ns: int = 0  # end of the last complete comparison of both sides
     errors: tuple[tuple[str, int], ...] = ()  # code, how often since the daemon began
+    holding: Holding | None = None  # of a lazy link

@@ -44,6 +44,11 @@ class Event(StrEnum):
     LINK_EVENT = "link.event"  # a line of its event log
     LINK_LEFT = "link.left"  # it did not stop in time
     TRASH_KEPT = "trash.kept"  # it could not be kept within its bounds
+    WORKER_ENDED = "worker.ended"  # one of the gateway, by itself; it is started again
+    GATEWAY_STARTED = "gateway.started"
+    GATEWAY_STOPPED = "gateway.stopped"
+    GATEWAY_FAILED = "gateway.failed"
+    WORKFLOWS_STOPPED = "workflows.stopped"  # their records cannot be used; they go on when they can
     DEFECT = "defect.met"
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakelink import __version__
 from lakelink.errors import Unreachable
-from lakelink.ports.crt_bulk import BulkReceiver
+from lakelink.ports.bulk import BulkReceiver
 from lakelink.ports.crt_io import (
     Endpoint,
     TlsSettings,
@@ -209,8 +209,11 @@ class CrtWire:
         exchange = _Exchange(self, request, loop.create_future())
         message = self._message(request, exchange)
         await self.signer.sign(message)
-        if self._bulk.takes(request, loop.time()):
-            return await self._bulk.send(request, message)
+        if self._bulk.takes(request):
+            try:
+                return await self._bulk.send(request, message)
+            finally:
+                self._watch()
         pool = self._pool(request.host)
         connection = await self._start(pool, message, exchange)
         try:
@@ -361,7 +364,8 @@ class CrtWire:
                 exchange.expired = True
                 if exchange.connection is not None:
                     exchange.connection.close()
-        idle = 0
+        self._bulk.sweep(now)
+        idle = self._bulk.idle
         for pool in self._pools.values():
             pool.sweep(now)
             idle += pool.idle

@@ -130,6 +130,10 @@ class Kernel(Protocol):
         """
         ...
 
+    def is_stub(self, path: Name, *, dir_fd: int) -> bool:
+        """Whether the file's bytes are elsewhere (a lazy link). Such a file is never opened: `open` for its bytes is ENODATA, at once."""
+        ...
+
     def mount_of(self, fd: int) -> tuple[int, int]:
         """(mount id, device): rename and link work between directories where both are equal."""
         ...

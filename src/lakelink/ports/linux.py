@@ -175,6 +175,9 @@ class LinuxKernel:
             return False if error.errno == errno.EAGAIN else None
         return True
 
+    def is_stub(self, path: Name, *, dir_fd: int) -> bool:  # noqa: ARG002  # plain trees have none
+        return False
+
     def mount_of(self, fd: int) -> tuple[int, int]:
         device = os.fstat(fd).st_dev
         try:

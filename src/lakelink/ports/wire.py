@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
+
+Chunk: TypeAlias = bytes | memoryview
+"""A piece of a body, as it came. A view is good for the length of the call that hands it over: its memory is used again."""
 
 
 class Body(Protocol):
@@ -29,8 +32,8 @@ class WireRequest:
     order, from another thread, and `WireResponse.body` stays empty; an error body is always collected. An OSError of the sink is raised by
     `send` as it is. Once `send` returned or raised, the sink is not called any more: its file may be closed.
 
-    `bulk_bytes` is how long the body of a 2xx answer will be, where that is known: a sink may then get it in one piece, at the end, instead of
-    in small ones as they come. 0: it may not.
+    `bulk_bytes` is how long the body of a 2xx answer will be, where that is known: it may then come by a way that is made for large ones.
+    0: it may not.
     """
 
     operation: str  # as S3 names it: GetObject, UploadPart … : metrics, policies, errors
@@ -40,7 +43,7 @@ class WireRequest:
     headers: Sequence[tuple[str, str]] = ()
     body: bytes | Body | None = None
     body_bytes: int = 0
-    sink: Callable[[bytes], None] | None = None
+    sink: Callable[[Chunk], None] | None = None
     bulk_bytes: int = 0
     host: str = ""  # "" = the endpoint's own; virtual-hosted addressing names the bucket's
 

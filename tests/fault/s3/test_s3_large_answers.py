@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
+import errno
 import hashlib
 import os
 import threading
@@ -13,14 +15,14 @@ from awscrt import checksums
 from scripted_http import Reply, ScriptedServer, error
 
 from lakelink.core.backoff import Backoff
-from lakelink.errors import ChangedWhileRead, Corrupt, StorageError
+from lakelink.errors import ChangedWhileRead, Corrupt, StorageError, Unreachable
 from lakelink.locations.base import Read
 from lakelink.locations.s3.open import S3Access, Traffic, open_s3
 from lakelink.locations.s3.pouring import RANGE_BYTES
 from lakelink.model.entry import Version
+from lakelink.ports.bulk import AT_ONCE, MAX_HELD_BYTES, MIN_BULK_BYTES, BulkReceiver
 from lakelink.ports.crt import CrtWire, CrtWireOptions
 from lakelink.ports.crt_auth import CredentialSource, CrtSigner
-from lakelink.ports.crt_bulk import HELD_BYTES, MAX_BULK_BYTES, MIN_BULK_BYTES, BulkReceiver
 from lakelink.ports.crt_endpoint import parse_endpoint
 from lakelink.ports.crt_io import TlsSettings
 from lakelink.ports.wire import WireRequest
@@ -28,8 +30,21 @@ from lakelink.ports.wire import WireRequest
 DATA = os.urandom(2 * RANGE_BYTES + (3 << 20) + 17)
 QUICK = Traffic(backoff=Backoff(base_s=0.005, cap_s=0.02, attempts=5))
 KEYS = CredentialSource("AK", "SK")
-WAYS = pytest.mark.parametrize("stall_timeout_s", [60.0, 20.0], ids=["in-one-piece", "in-small-pieces"])
-"""The native client that collects whole answers has a patience of 30 s: who asks for less gets small pieces."""
+WAYS = pytest.mark.parametrize("large", [True, False], ids=["by-threads", "by-native-callbacks"])
+"""Which way an answer takes: that of large ones, or the ordinary one, as through a proxy."""
+
+
+class Ordinary:
+    """A wire that does not say how long an answer will be."""
+
+    def __init__(self, wire):
+        self._wire = wire
+
+    async def send(self, request):
+        return await self._wire.send(dataclasses.replace(request, bulk_bytes=0))
+
+    async def aclose(self):
+        await self._wire.aclose()
 
 
 def crc64nvme(data):
@@ -58,15 +73,14 @@ def store(*, etag="e", headers=None, answer=None):
     return handler
 
 
-def pour(tmp_path, handler, stall_timeout_s, etag="e"):
+def pour(tmp_path, handler, large, etag="e"):
     """What `pour` leaves in a file, and the GETs that the server saw."""
 
     async def main():
         async with ScriptedServer(handler) as server:
-            access = S3Access(
-                endpoint=server.url, credentials=KEYS, proxy="", region="us-east-1", stall_timeout_s=stall_timeout_s
-            )
-            location = open_s3("s3://lake/p", access, traffic=QUICK, environ={})
+            access = S3Access(endpoint=server.url, credentials=KEYS, proxy="", region="us-east-1")
+            wrap = None if large else Ordinary
+            location = open_s3("s3://lake/p", access, traffic=QUICK, wrap=wrap, environ={})
             try:
                 (content,) = await location.read([Read("big", len(DATA), Version(len(DATA), 0, etag=etag))])
                 with (tmp_path / "f").open("w+b") as file:
@@ -82,8 +96,8 @@ def pour(tmp_path, handler, stall_timeout_s, etag="e"):
 
 
 @WAYS
-def test_each_range_is_one_signed_request_for_the_version_that_was_seen(tmp_path, stall_timeout_s):
-    found, gets = pour(tmp_path, store(headers={"x-amz-checksum-crc64nvme": crc64nvme(DATA)}), stall_timeout_s)
+def test_each_range_is_one_signed_request_for_the_version_that_was_seen(tmp_path, large):
+    found, gets = pour(tmp_path, store(headers={"x-amz-checksum-crc64nvme": crc64nvme(DATA)}), large)
     assert found == DATA
     assert sorted(range_of(seen)[0] for seen in gets) == [0, RANGE_BYTES, 2 * RANGE_BYTES]
     for seen in gets:
@@ -93,27 +107,27 @@ def test_each_range_is_one_signed_request_for_the_version_that_was_seen(tmp_path
 
 
 @WAYS
-def test_a_version_that_is_gone_stops_the_download(tmp_path, stall_timeout_s):
+def test_a_version_that_is_gone_stops_the_download(tmp_path, large):
     def answer(seen):
         return error(412, "PreconditionFailed") if range_of(seen)[0] else None
 
     with pytest.raises(ChangedWhileRead):
-        pour(tmp_path, store(answer=answer), stall_timeout_s)
+        pour(tmp_path, store(answer=answer), large)
 
 
 @WAYS
-def test_another_version_in_a_range_is_noticed_where_the_condition_is_ignored(tmp_path, stall_timeout_s):
+def test_another_version_in_a_range_is_noticed_where_the_condition_is_ignored(tmp_path, large):
     def answer(seen):
         start, end = range_of(seen)
         place = {"Content-Range": f"bytes {start}-{end - 1}/{len(DATA)}", "ETag": '"other"'}
         return Reply(206, DATA[start:end], place) if start else None
 
     with pytest.raises(ChangedWhileRead):
-        pour(tmp_path, store(answer=answer), stall_timeout_s)
+        pour(tmp_path, store(answer=answer), large)
 
 
 @WAYS
-def test_a_busy_store_is_asked_again(tmp_path, stall_timeout_s):
+def test_a_busy_store_is_asked_again(tmp_path, large):
     refused = []
 
     def answer(seen):
@@ -122,19 +136,19 @@ def test_a_busy_store_is_asked_again(tmp_path, stall_timeout_s):
             return error(503, "SlowDown")
         return None
 
-    found, gets = pour(tmp_path, store(answer=answer), stall_timeout_s)
+    found, gets = pour(tmp_path, store(answer=answer), large)
     assert found == DATA
     assert len(gets) == 6
 
 
 @WAYS
 @pytest.mark.parametrize("status", [200, 206])
-def test_a_store_that_answers_the_whole_object_to_every_range_is_refused(tmp_path, stall_timeout_s, status):
+def test_a_store_that_answers_the_whole_object_to_every_range_is_refused(tmp_path, large, status):
     def answer(_seen):
         return Reply(status, DATA, {"ETag": '"e"', "Content-Range": f"bytes 0-{len(DATA) - 1}/{len(DATA)}"})
 
     with pytest.raises(StorageError, match="ranges"):
-        pour(tmp_path, store(answer=answer), stall_timeout_s)
+        pour(tmp_path, store(answer=answer), large)
 
 
 @WAYS
@@ -147,8 +161,8 @@ def test_a_store_that_answers_the_whole_object_to_every_range_is_refused(tmp_pat
     ],
     ids=["crc64nvme", "md5", "sha256"],
 )
-def test_one_wrong_bit_is_found_whatever_checksum_is_promised(tmp_path, stall_timeout_s, etag, headers):
-    found, _ = pour(tmp_path, store(etag=etag, headers=headers), stall_timeout_s, etag=etag)
+def test_one_wrong_bit_is_found_whatever_checksum_is_promised(tmp_path, large, etag, headers):
+    found, _ = pour(tmp_path, store(etag=etag, headers=headers), large, etag=etag)
     assert found == DATA
     flipped = []
 
@@ -163,11 +177,11 @@ def test_one_wrong_bit_is_found_whatever_checksum_is_promised(tmp_path, stall_ti
         return Reply(206, bytes(body), place)
 
     with pytest.raises(Corrupt):
-        pour(tmp_path, store(etag=etag, headers=headers, answer=answer), stall_timeout_s, etag=etag)
+        pour(tmp_path, store(etag=etag, headers=headers, answer=answer), large, etag=etag)
 
 
 @WAYS
-def test_a_sink_is_not_called_once_send_was_cancelled(stall_timeout_s):
+def test_a_sink_is_not_called_once_send_was_cancelled(large):
     """Its file may be closed by then, and its descriptor be another file's."""
     size = 2 << 20
     inside, entered, leave = [], threading.Event(), threading.Event()
@@ -184,10 +198,9 @@ def test_a_sink_is_not_called_once_send_was_cancelled(stall_timeout_s):
     async def main():
         async with ScriptedServer(handler) as server:
             signer = CrtSigner(KEYS, "us-east-1", environ={})
-            options = CrtWireOptions(proxy="", stall_timeout_s=stall_timeout_s)
-            wire = CrtWire(parse_endpoint(server.url), signer, options, {})
+            wire = CrtWire(parse_endpoint(server.url), signer, CrtWireOptions(proxy=""), {})
             request = WireRequest("GetObject", "GET", "/lake/k", headers=[("range", f"bytes=0-{size - 1}")])
-            request.sink, request.bulk_bytes = sink, size
+            request.sink, request.bulk_bytes = sink, size if large else 0
             sending = asyncio.ensure_future(wire.send(request))
             assert await asyncio.to_thread(entered.wait, 30)
             sending.cancel()
@@ -202,12 +215,12 @@ def test_a_sink_is_not_called_once_send_was_cancelled(stall_timeout_s):
     asyncio.run(main())
 
 
-def receiver(url="http://store:9000", *, proxy="", stall_timeout_s=60.0, environ=None):
+def receiver(url="http://store:9000", *, proxy="", environ=None):
     return BulkReceiver(
         parse_endpoint(url),
         TlsSettings(),
         connect_timeout_s=10.0,
-        stall_timeout_s=stall_timeout_s,
+        stall_timeout_s=60.0,
         proxy=proxy,
         environ=environ or {},
     )
@@ -217,67 +230,141 @@ def asking(size):
     return WireRequest("GetObject", "GET", "/lake/k", bulk_bytes=size)
 
 
-@pytest.mark.parametrize("name", ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"])
-def test_small_pieces_where_a_proxy_is_set(monkeypatch, name):
-    for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.delenv(variable, raising=False)
-    assert receiver().takes(asking(MAX_BULK_BYTES), 0.0)
-    assert not receiver(proxy="http://p:3128").takes(asking(MAX_BULK_BYTES), 0.0)
-    assert not receiver(environ={name: "http://p:3128"}).takes(asking(MAX_BULK_BYTES), 0.0)
-    monkeypatch.setenv(name, "http://p:3128")  # the native client reads the environment of the process
-    assert not receiver().takes(asking(MAX_BULK_BYTES), 0.0)
-
-
-def test_small_pieces_where_one_piece_does_not_fit(monkeypatch):
-    for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.delenv(variable, raising=False)
+def test_the_ordinary_way_where_there_is_a_proxy_or_the_size_is_not_known():
+    assert receiver().takes(asking(MAX_HELD_BYTES))
+    assert not receiver(proxy="http://p:3128").takes(asking(MAX_HELD_BYTES))
+    assert not receiver(proxy=None, environ={"http_proxy": "http://p:3128"}).takes(asking(MAX_HELD_BYTES))
     one = receiver()
-    assert [one.takes(asking(size), 0.0) for size in (0, MIN_BULK_BYTES - 1, MIN_BULK_BYTES, MAX_BULK_BYTES)] == [
-        False,
-        False,
-        True,
-        True,
-    ]
-    assert not one.takes(asking(MAX_BULK_BYTES + 1), 0.0)
-    assert not receiver(stall_timeout_s=29.0).takes(asking(MIN_BULK_BYTES), 0.0)
-    assert not receiver("http://[::1]:9000").takes(asking(MIN_BULK_BYTES), 0.0)
+    sizes = (0, MIN_BULK_BYTES - 1, MIN_BULK_BYTES, MAX_HELD_BYTES, MAX_HELD_BYTES + 1)
+    assert [one.takes(asking(size)) for size in sizes] == [False, False, True, True, False]
     one.close()
-    assert not one.takes(asking(MIN_BULK_BYTES), 0.0)
+    assert not one.takes(asking(MIN_BULK_BYTES))
 
 
-def test_whole_answers_held_in_memory_at_once_are_bounded():
-    """With room for eight, twelve large ranges at once all arrive: some of them in small pieces."""
-    waiting, most = [], HELD_BYTES // MAX_BULK_BYTES
+def ranges(size):
+    """A server's answer of that many bytes, and a request for it."""
+    reply = Reply(206, bytes(size), {"ETag": '"e"', "Content-Range": f"bytes 0-{size - 1}/{size}"})
+    request = WireRequest("GetObject", "GET", "/lake/k", headers=[("range", f"bytes=0-{size - 1}")], bulk_bytes=size)
+    return reply, request
+
+
+def wire_to(url, **options):
+    return CrtWire(
+        parse_endpoint(url), CrtSigner(KEYS, "us-east-1", environ={}), CrtWireOptions(proxy="", **options), {}
+    )
+
+
+def test_a_connection_is_used_again_and_a_dead_one_replaced():
+    reply, request = ranges(MIN_BULK_BYTES)
+    answered = []
+
+    def handler(_seen):
+        answered.append(1)
+        return dataclasses.replace(reply, reset_after=len(answered) == 3)
+
+    async def main():
+        async with ScriptedServer(handler) as server:
+            wire = wire_to(server.url)
+            for _ in range(5):
+                assert len((await wire.send(request)).body) == MIN_BULK_BYTES
+            assert [seen.connection for seen in server.seen] == [1, 1, 1, 2, 2]
+            await wire.aclose()
+
+    asyncio.run(main())
+
+
+def test_threads_are_bounded_and_all_answers_arrive():
+    """With room for eight, twelve large ranges at once all arrive: some of them by the ordinary way."""
+    reply, request = ranges(MAX_HELD_BYTES)
+    waiting = []
 
     async def main():
         opened = asyncio.Event()
 
         async def handler(seen):
             waiting.append(seen)
-            if len(waiting) == most + 4:
+            if len(waiting) == AT_ONCE + 4:
                 opened.set()
             await opened.wait()
-            size = MAX_BULK_BYTES
-            return Reply(206, bytes(size), {"ETag": '"e"', "Content-Range": f"bytes 0-{size - 1}/{size}"})
+            return reply
 
         async with ScriptedServer(handler) as server:
-            wire = CrtWire(
-                parse_endpoint(server.url), CrtSigner(KEYS, "us-east-1", environ={}), CrtWireOptions(proxy=""), {}
-            )
-            pieces: list[list[int]] = [[] for _ in range(most + 4)]
+            wire = wire_to(server.url)
+            threads: list[set[str]] = [set() for _ in range(AT_ONCE + 4)]
+            sizes = [0] * len(threads)
 
-            async def get(mine):
-                request = WireRequest(
-                    "GetObject", "GET", "/lake/k", headers=[("range", f"bytes=0-{MAX_BULK_BYTES - 1}")]
-                )
-                request.sink, request.bulk_bytes = (lambda chunk: mine.append(len(chunk))), MAX_BULK_BYTES
-                await wire.send(request)
+            async def get(number):
+                def sink(chunk):
+                    threads[number].add(threading.current_thread().name)
+                    sizes[number] += len(chunk)
+
+                await wire.send(dataclasses.replace(request, sink=sink))
 
             async with asyncio.timeout(60), asyncio.TaskGroup() as group:
-                for mine in pieces:
-                    group.create_task(get(mine))
+                for number in range(len(threads)):
+                    group.create_task(get(number))
             await wire.aclose()
-            assert all(sum(mine) == MAX_BULK_BYTES for mine in pieces)
-            assert sum(len(mine) == 1 for mine in pieces) == most
+            assert sizes == [MAX_HELD_BYTES] * len(sizes)
+            assert sum("lakelink-bulk" in names for names in threads) == AT_ONCE
+
+    asyncio.run(main())
+
+
+def test_a_silent_store_is_given_up_and_so_is_a_connection_that_is_closed_here():
+    _, request = ranges(MIN_BULK_BYTES)
+
+    async def main():
+        asked = asyncio.Event()
+
+        async def handler(_seen):
+            asked.set()
+            await asyncio.Event().wait()
+
+        async with ScriptedServer(handler) as server:
+            wire = wire_to(server.url, stall_timeout_s=0.2)
+            with pytest.raises(Unreachable, match="no byte moved"):
+                await wire.send(request)
+            await wire.aclose()
+            asked.clear()
+            wire = wire_to(server.url)
+            sending = asyncio.ensure_future(wire.send(request))
+            await asyncio.wait_for(asked.wait(), 10)
+            await wire.aclose()
+            with pytest.raises(Unreachable):
+                await asyncio.wait_for(sending, 10)
+
+    asyncio.run(main())
+
+
+def test_an_answer_that_ends_early_is_no_answer():
+    reply, request = ranges(MIN_BULK_BYTES)
+    got = []
+
+    async def main():
+        short = Reply(raw=reply.encoded(head=False)[: MIN_BULK_BYTES // 2], reset_after=True)
+        async with ScriptedServer(lambda _seen: short) as server:
+            wire = wire_to(server.url)
+            with pytest.raises(Unreachable):
+                await wire.send(request)
+            with pytest.raises(Unreachable):
+                await wire.send(dataclasses.replace(request, sink=lambda chunk: got.append(len(chunk))))
+            await wire.aclose()
+
+    asyncio.run(main())
+    assert sum(got) <= MIN_BULK_BYTES // 2
+
+
+def test_an_error_of_the_file_is_raised_as_it_is():
+    reply, request = ranges(MIN_BULK_BYTES)
+
+    def full(_chunk):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async def main():
+        async with ScriptedServer(lambda _seen: reply) as server:
+            wire = wire_to(server.url)
+            with pytest.raises(OSError, match="No space"):
+                await wire.send(dataclasses.replace(request, sink=full))
+            await wire.aclose()
 
     asyncio.run(main())

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import shutil
+from contextlib import closing
 
 import pytest
 
 from lakelink.errors import LakelinkError, RootMissing, Unreachable, UsageError
 from lakelink.locations.wrap.delegating import Delegating
-from lakelink.model.link import ALL_EVENTS, Rule
+from lakelink.model.link import ALL_EVENTS, ConflictRule, Rule
+from lakelink.state.findings import Intent
+from lakelink.state.journal import Journal
 from tests.integration.links.world import DEADLINE_S, make_world
 
 
@@ -235,3 +238,43 @@ def test_the_journal_is_checked_against_both_sides_and_repaired(world):
             assert set(world.local()) == {"a", "c", "n"}
 
     run(work())
+
+
+@pytest.mark.parametrize("rule", [ConflictRule.KEEP_BOTH, ConflictRule.FILES])
+@pytest.mark.parametrize("torn", [b"", b"\0" * 6000, b"x" * 2048 + b"\0" * 1000])
+def test_an_import_that_a_power_failure_tore_is_no_change_of_anybodys(tmp_path, seaweed, s3_prefix, rule, torn):
+    world = make_world(tmp_path, seaweed, s3_prefix, rule=Rule(conflict=rule))
+    whole = b"x" * 6000
+
+    async def scenario():
+        await world.put("f", whole)
+        async with world.link() as link:
+            await world.agree(link)
+            link.pause()
+            await world.put("f", whole.upper())
+            await world.put("new", whole)
+        with closing(Journal.open(world.state / "journal.sqlite")) as journal:
+            journal.begin([Intent("f", "import"), Intent("new", "import")], 1)
+        (world.root / "f").write_bytes(torn.upper())
+        (world.root / "new").write_bytes(torn)
+        async with world.link() as link:
+            await world.agree(link)
+            assert link.journal.conflicts(resolved=True) == []
+        assert (world.root / "f").read_bytes() == whole.upper()
+        assert (world.root / "new").read_bytes() == whole
+
+    asyncio.run(scenario())
+
+
+def test_an_edit_after_an_import_that_was_cut_off_is_a_conflict(world):
+    async def scenario():
+        await world.put("f", b"x" * 6000)
+        with closing(Journal.open(world.state / "journal.sqlite")) as journal:
+            journal.begin([Intent("f", "import")], 1)
+        (world.root / "f").write_bytes(b"x" * 100 + b"edited")
+        async with world.link() as link:
+            await world.agree(link)
+            (clash,) = link.journal.conflicts()
+        assert (world.root / clash.copy).read_bytes() == b"x" * 100 + b"edited"
+
+    asyncio.run(scenario())

@@ -9,7 +9,8 @@ import pytest
 
 from lakelink.core.delta import Delta, delta, known_equal, same_posix
 from lakelink.core.reconcile import decide, reconcile
-from lakelink.model.entry import Entry, Kind, Posix, Version
+from lakelink.core.residency import files_delta, is_outdated, is_stub
+from lakelink.model.entry import Entry, Kind, Origin, Posix, Version
 from lakelink.model.link import ALL_EVENTS, UNKNOWN, Agreed, ConflictRule, Event, Rule
 from lakelink.model.plan import CONFLICTS, Verb
 
@@ -30,6 +31,29 @@ def entry(
     )
 
 
+def stub(data: str, *, path: str = "p", mtime: int = 1, mode: int = 0o644) -> Entry:
+    """A file without bytes that stands for an object, by the word that is its content."""
+    origin = Origin("s3://lake", path, Version(1, 0, etag=data))
+    return replace(entry(data, side="files", mtime=mtime, mode=mode, digest=False), resident=False, origin=origin)
+
+
+def absent_bytes() -> dict[str, Entry]:
+    """What the files side alone can be."""
+    hole = replace(entry("zeros", side="files", mtime=6, digest=False), resident=False)
+    return {
+        "stub": stub("old"),
+        "stub, chmod": stub("old", mode=0o600),
+        "stub, touched": stub("old", mtime=9),
+        "stub of the new object": stub("new", mtime=4),
+        "stub of an object that is gone": stub("gone", mtime=7),
+        "stub moved here": stub("elsewhere", path="q", mtime=8),
+        "loaded": replace(stub("old"), resident=True),
+        "loaded, edited": replace(entry("mine", side="files", mtime=5), origin=stub("old").origin, size_bytes=3),
+        "hole": hole,
+        "hole of another size": replace(hole, size_bytes=2, version=Version(2, 6, ino=5)),
+    }
+
+
 def states(side: str) -> dict[str, Entry | object | None]:
     return {
         "absent": None,
@@ -48,7 +72,8 @@ def states(side: str) -> dict[str, Entry | object | None]:
 BASE = Agreed(entry("old", side="files"), entry("old", side="lake"))
 POLICIES = [ALL_EVENTS, frozenset[Event](), frozenset({Event.NEW, Event.CHANGED}), frozenset({Event.DELETED})]
 RULES = [Rule(i, e, c) for i in POLICIES for e in POLICIES for c in ConflictRule]
-WORLD = list(itertools.product([None, BASE], states("files").items(), states("lake").items(), RULES))
+FILES = states("files") | absent_bytes()
+WORLD = list(itertools.product([None, BASE], FILES.items(), states("lake").items(), RULES))
 
 TO_LAKE = {Verb.EXPORT, Verb.EXPORT_METADATA, Verb.EXPORT_DELETE}
 TO_FILES = {Verb.IMPORT, Verb.IMPORT_METADATA, Verb.IMPORT_DELETE}
@@ -57,7 +82,8 @@ TO_FILES = {Verb.IMPORT, Verb.IMPORT_METADATA, Verb.IMPORT_DELETE}
 def seen(base: Agreed | None, side: str, now: Entry | None) -> bool:
     """Whether every byte of a side was part of the base, or there is none."""
     then = getattr(base, side) if base else None
-    return now is None or delta(then, now) in (Delta.SAME, Delta.METADATA)
+    moved = files_delta("p", base, now) if side == "files" else delta(then, now)
+    return now is None or moved in (Delta.SAME, Delta.METADATA, Delta.STALE)
 
 
 @pytest.mark.parametrize("base", [None, BASE], ids=["no base", "base"])
@@ -71,7 +97,81 @@ def test_no_byte_that_the_other_side_has_not_seen_is_overwritten_or_deleted(base
         if decision.verb in TO_LAKE:
             assert seen(base, "lake", lake) or known_equal(files, lake)
         if decision.verb in TO_FILES:
-            assert seen(base, "files", files) or known_equal(files, lake)
+            assert seen(base, "files", files) or known_equal(files, lake) or is_outdated("p", files, lake)
+
+
+def test_what_has_no_bytes_is_never_compared_by_them():
+    for base, (_, files), (_, lake), rule in WORLD:
+        if isinstance(files, Entry) and not files.resident and files.size_bytes == 1:
+            decision = decide("p", base, files, lake, rule)
+            assert decision is None or decision.verb is not Verb.COMPARE
+
+
+def test_a_hole_of_the_size_of_its_object_is_unknown():
+    for base, (_, lake), rule in itertools.product([None, BASE], states("lake").items(), RULES):
+        decision = decide("p", base, FILES["hole"], lake, rule)
+        of_object = isinstance(lake, Entry) and lake.size_bytes == 1
+        assert (decision.verb is Verb.WAIT) is bool(
+            base or of_object or lake is UNKNOWN or lake == states("lake")["problem"]
+        )
+
+
+def test_a_hole_of_another_size_is_zeros_that_somebody_meant():
+    assert decide("p", None, FILES["hole of another size"], None, Rule()).verb is Verb.EXPORT
+    assert decide("p", BASE, FILES["hole of another size"], BASE.lake, Rule()).verb is Verb.EXPORT
+
+
+def test_a_stub_of_its_own_object_never_replaces_bytes_of_the_lake():
+    for base, (one, files), (_, lake), rule in WORLD:
+        if not is_stub(files) or one == "stub moved here" or lake is None:
+            continue
+        decision = decide("p", base, files, lake, rule)
+        assert decision is None or decision.verb not in CONFLICTS | {Verb.EXPORT}
+
+
+STUBS = [
+    (None, "stub", "same", Verb.ADOPT),
+    (None, "stub, chmod", "same", Verb.EXPORT_METADATA),
+    (None, "stub", "edited", Verb.IMPORT),
+    (None, "stub", "directory", Verb.IMPORT),
+    (None, "stub moved here", "absent", Verb.EXPORT),
+    (None, "stub moved here", "same", Verb.KEEP_BOTH),
+    (None, "loaded", "same", Verb.ADOPT),
+    (BASE, "loaded", "same", None),
+    (BASE, "loaded", "edited", Verb.IMPORT),
+    (BASE, "loaded, edited", "edited", Verb.KEEP_BOTH),
+    (BASE, "stub", "same", None),
+    (BASE, "stub, touched", "same", Verb.EXPORT_METADATA),
+    (BASE, "stub", "edited", Verb.IMPORT),
+    (BASE, "stub", "absent", Verb.IMPORT_DELETE),
+    (BASE, "stub of the new object", "edited", Verb.ADOPT),
+    (BASE, "stub of an object that is gone", "same", Verb.IMPORT),
+    (BASE, "stub of an object that is gone", "edited", Verb.IMPORT),
+    (BASE, "stub of an object that is gone", "absent", Verb.IMPORT_DELETE),
+    (BASE, "stub moved here", "same", Verb.EXPORT),
+    (BASE, "stub moved here", "edited", Verb.KEEP_BOTH),
+    (BASE, "stub moved here", "absent", Verb.EXPORT),
+]
+
+
+@pytest.mark.parametrize(("base", "files", "lake", "verb"), STUBS)
+def test_the_table_of_stubs(base, files, lake, verb):
+    decision = decide("p", base, FILES[files], states("lake")[lake], Rule())
+    assert (decision.verb if decision else None) is verb
+
+
+def test_an_outdated_stub_is_held_where_changes_are_not_imported():
+    rule = Rule(imports=frozenset({Event.NEW}))
+    assert decide("p", BASE, FILES["stub of an object that is gone"], BASE.lake, rule).verb is Verb.HOLD
+
+
+def test_a_stub_stands_for_an_object_only_by_its_etag():
+    assert known_equal(stub("old"), replace(BASE.lake, version=None)) is None
+    assert known_equal(replace(stub("old"), origin=None), BASE.lake) is None
+    assert known_equal(BASE.lake, stub("old")) is True
+    assert not is_outdated("p", BASE.files, BASE.lake)
+    directory = Agreed(entry("", side="files", kind=Kind.DIR), entry("", side="lake", kind=Kind.DIR))
+    assert files_delta("p", directory, stub("old")) is Delta.STALE
 
 
 def test_an_unknown_side_is_waited_for():
@@ -108,6 +208,8 @@ def settle(decision, base):
 
     def as_lake(one: Entry) -> Entry:
         name = one.digest[4:].decode() or (one.target or "")
+        name = one.origin.version.etag if one.origin else name
+        one = replace(one, resident=True, origin=None)
         return replace(one, version=Version(1, one.posix.mtime_ns + one.posix.mode, etag=name))
 
     def as_files(one: Entry) -> Entry:
@@ -116,6 +218,10 @@ def settle(decision, base):
     match decision.verb:
         case Verb.EXPORT | Verb.EXPORT_METADATA | Verb.TAKE_FILES | Verb.MAKE_WAY:
             lake = as_lake(files)
+            if files.origin:  # it stands for the object at its own path from now on
+                files = replace(files, origin=Origin("s3://lake", "p", lake.version))
+            elif not files.resident:  # zeros that were exported are marked as ours
+                files = replace(files, resident=True)
         case Verb.IMPORT | Verb.IMPORT_METADATA | Verb.TAKE_LAKE | Verb.KEEP_BOTH:
             files = as_files(lake)
         case Verb.EXPORT_DELETE | Verb.IMPORT_DELETE | Verb.FORGET:
@@ -130,7 +236,7 @@ def test_one_step_settles_every_path_and_then_there_is_silence():
         if {"unknown", "problem"} & {one, other}:
             continue
         decision = decide("p", base, files, lake, rule)
-        if decision is None or decision.verb in {Verb.HOLD, Verb.STAND, Verb.COMPARE}:
+        if decision is None or decision.verb in {Verb.HOLD, Verb.STAND, Verb.COMPARE, Verb.WAIT}:
             continue
         assert decide("p", *settle(decision, base), rule) is None
 

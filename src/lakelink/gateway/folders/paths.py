@@ -8,8 +8,8 @@ from lakelink.model.path import MAX_PATH_BYTES
 ROOT = "/"
 
 
-def virtual_path(raw: bytes) -> str:
-    """The path that a client means. What it says is relative to `/`, and `..` ends there: no name leads out.
+def virtual_path(raw: bytes, start: str = ROOT) -> str:
+    """The path that a client means. What it says is relative to `start`, where its session began, and `..` ends at `/`: no name leads out.
 
     Raises:
         Declined: it holds a NUL byte, or is longer than any path.
@@ -18,7 +18,7 @@ def virtual_path(raw: bytes) -> str:
         raise Declined("The name holds a NUL byte")
     if len(raw) > MAX_PATH_BYTES:
         raise Declined("The name is too long")
-    return joined(ROOT, raw.decode("utf-8", "surrogateescape"))
+    return joined(start, raw.decode("utf-8", "surrogateescape"))
 
 
 def joined(base: str, path: str) -> str:

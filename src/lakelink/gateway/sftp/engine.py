@@ -68,6 +68,11 @@ class Engine:
         """Whether its transport should not read on for now."""
         return self._framer.held_bytes > self._session.limits.waiting_bytes
 
+    @property
+    def is_working(self) -> bool:
+        """Whether a request is being worked on."""
+        return self._waiting is not None
+
     def feed(self, data: bytes) -> None:
         """Take what arrived, and answer what can be answered at once."""
         if self._ended is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeAlias
 
-from lakelink.gateway.folders.paths import virtual_path
 from lakelink.gateway.folders.space import space_of
 from lakelink.gateway.sftp import files, names
 from lakelink.gateway.sftp.attributes import encode_name, read_attributes
@@ -29,7 +28,7 @@ async def limits(session: Session, request: bytes, fields: Fields) -> bytes:
 
 async def statvfs(session: Session, request: bytes, fields: Fields) -> bytes:
     """statvfs@openssh.com."""
-    return await _statvfs(session, request, virtual_path(fields.string()))
+    return await _statvfs(session, request, session.path(fields.string()))
 
 
 async def fstatvfs(session: Session, request: bytes, fields: Fields) -> bytes:
@@ -48,14 +47,13 @@ async def _statvfs(session: Session, request: bytes, path: str) -> bytes:
 
 async def hardlink(session: Session, request: bytes, fields: Fields) -> bytes:
     """hardlink@openssh.com: objects have one name."""
-    virtual_path(fields.string()), virtual_path(fields.string())
-    del session
+    session.path(fields.string()), session.path(fields.string())
     return status_packet(request, Status.OP_UNSUPPORTED)
 
 
 async def lsetstat(session: Session, request: bytes, fields: Fields) -> bytes:
     """lsetstat@openssh.com: as SETSTAT; of a link, its own attributes, which say nothing here."""
-    path = virtual_path(fields.string())
+    path = session.path(fields.string())
     attributes = read_attributes(fields)
     entry = await session.view.stat(path, follow=False)
     if entry.target is None:
@@ -64,12 +62,11 @@ async def lsetstat(session: Session, request: bytes, fields: Fields) -> bytes:
 
 
 async def expand_path(session: Session, request: bytes, fields: Fields) -> bytes:
-    """expand-path@openssh.com: `~` and `~/x` are below the top, since that is where everybody is at home."""
-    del session
+    """expand-path@openssh.com: `~` and `~/x` are where a session begins."""
     raw = fields.string()
     if raw == b"~" or raw.startswith(b"~/"):
-        raw = raw[1:]
-    return packet(Op.NAME, request, UINT32.pack(1), encode_name(virtual_path(raw), None))
+        raw = raw[1:].lstrip(b"/")
+    return packet(Op.NAME, request, UINT32.pack(1), encode_name(session.path(raw), None))
 
 
 EXTENSIONS: Mapping[bytes, tuple[bytes, Handler]] = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 from lakelink.errors import Declined, LakelinkError, NotPermitted
 from lakelink.gateway.base import Stored
 from lakelink.gateway.folders.opening import Opening, Upload
-from lakelink.gateway.folders.paths import virtual_path
 from lakelink.gateway.sftp.attributes import Attributes, read_attributes, seen_of
 from lakelink.gateway.sftp.handles import OpenFile
 from lakelink.gateway.sftp.session import Session
@@ -20,7 +19,7 @@ _HEADER_BYTES = 13  # length, kind, request id, length of the data
 
 async def open_file(session: Session, request: bytes, fields: Fields) -> bytes:
     """OPEN."""
-    path = virtual_path(fields.string())
+    path = session.path(fields.string())
     flags = fields.uint32()
     attributes = read_attributes(fields)
     session.require_handle()

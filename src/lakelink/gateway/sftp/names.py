@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from lakelink.errors import Declined
-from lakelink.gateway.folders.paths import virtual_path
 from lakelink.gateway.sftp.attributes import encode_name, read_attributes, seen_of
 from lakelink.gateway.sftp.files import set_attributes
 from lakelink.gateway.sftp.handles import OpenDirectory
@@ -26,13 +25,13 @@ async def lstat(session: Session, request: bytes, fields: Fields) -> bytes:
 
 
 async def _stat(session: Session, request: bytes, fields: Fields, *, follow: bool) -> bytes:
-    entry = await session.view.stat(virtual_path(fields.string()), follow=follow)
+    entry = await session.view.stat(session.path(fields.string()), follow=follow)
     return packet(Op.ATTRS, request, seen_of(entry, session.view.shown(entry)).encode())
 
 
 async def setstat(session: Session, request: bytes, fields: Fields) -> bytes:
     """SETSTAT."""
-    path = virtual_path(fields.string())
+    path = session.path(fields.string())
     await set_attributes(session, path, read_attributes(fields))
     session.note("setstat", path)
     return status_packet(request, Status.OK)
@@ -41,7 +40,7 @@ async def setstat(session: Session, request: bytes, fields: Fields) -> bytes:
 async def opendir(session: Session, request: bytes, fields: Fields) -> bytes:
     """OPENDIR."""
     session.require_handle()
-    opened = OpenDirectory(session.view, virtual_path(fields.string()))
+    opened = OpenDirectory(session.view, session.path(fields.string()))
     await opened.begin()
     return packet(Op.HANDLE, request, string(session.remember(opened)))
 
@@ -56,7 +55,7 @@ async def readdir(session: Session, request: bytes, fields: Fields) -> bytes:
 
 async def remove(session: Session, request: bytes, fields: Fields) -> bytes:
     """REMOVE."""
-    path = virtual_path(fields.string())
+    path = session.path(fields.string())
     await session.view.remove(path)
     session.note("remove", path)
     return status_packet(request, Status.OK)
@@ -64,7 +63,7 @@ async def remove(session: Session, request: bytes, fields: Fields) -> bytes:
 
 async def mkdir(session: Session, request: bytes, fields: Fields) -> bytes:
     """MKDIR."""
-    path = virtual_path(fields.string())
+    path = session.path(fields.string())
     await session.view.make_directory(path, read_attributes(fields).mode)
     session.note("mkdir", path)
     return status_packet(request, Status.OK)
@@ -72,7 +71,7 @@ async def mkdir(session: Session, request: bytes, fields: Fields) -> bytes:
 
 async def rmdir(session: Session, request: bytes, fields: Fields) -> bytes:
     """RMDIR."""
-    path = virtual_path(fields.string())
+    path = session.path(fields.string())
     await session.view.remove_directory(path)
     session.note("rmdir", path)
     return status_packet(request, Status.OK)
@@ -80,8 +79,7 @@ async def rmdir(session: Session, request: bytes, fields: Fields) -> bytes:
 
 async def realpath(session: Session, request: bytes, fields: Fields) -> bytes:
     """REALPATH. Pure: names need not exist, and links are not looked at."""
-    del session
-    return packet(Op.NAME, request, UINT32.pack(1), encode_name(virtual_path(fields.string()), None))
+    return packet(Op.NAME, request, UINT32.pack(1), encode_name(session.path(fields.string()), None))
 
 
 async def rename(session: Session, request: bytes, fields: Fields) -> bytes:
@@ -95,7 +93,7 @@ async def posix_rename(session: Session, request: bytes, fields: Fields) -> byte
 
 
 async def _rename(session: Session, request: bytes, fields: Fields, *, replaces: bool) -> bytes:
-    path, new_path = virtual_path(fields.string()), virtual_path(fields.string())
+    path, new_path = session.path(fields.string()), session.path(fields.string())
     most = session.limits.directory_rename_paths
     await session.view.rename(path, new_path, replaces=replaces, most_paths=most)
     session.note("rename", path, to=display(new_path))
@@ -104,13 +102,13 @@ async def _rename(session: Session, request: bytes, fields: Fields, *, replaces:
 
 async def readlink(session: Session, request: bytes, fields: Fields) -> bytes:
     """READLINK."""
-    target = await session.view.read_link(virtual_path(fields.string()))
+    target = await session.view.read_link(session.path(fields.string()))
     return packet(Op.NAME, request, UINT32.pack(1), encode_name(target, None))
 
 
 async def symlink(session: Session, request: bytes, fields: Fields) -> bytes:
     """SYMLINK, with its arguments in the order that OpenSSH sends: target first, whatever the draft says."""
-    target, path = fields.string(), virtual_path(fields.string())
+    target, path = fields.string(), session.path(fields.string())
     if b"\0" in target or not target:
         raise Declined("No link can have this target")
     await session.view.make_link(path, target.decode("utf-8", "surrogateescape"))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from lakelink.errors import Declined
 from lakelink.gateway.base import Audit, AuditRecord, Stored, Visitor
+from lakelink.gateway.folders.paths import virtual_path
 from lakelink.gateway.folders.view import View
 from lakelink.gateway.sftp.handles import OpenDirectory, OpenFile
 from lakelink.gateway.sftp.limits import SftpLimits
@@ -26,6 +27,14 @@ class Session:
     on_stored: Callable[[Stored], Awaitable[None]]
     open: dict[bytes, OpenFile | OpenDirectory] = field(default_factory=dict)
     _next_handle: int = 0
+
+    def path(self, raw: bytes) -> str:
+        """The virtual path that the client means: relative to where the session began, and never above `/`.
+
+        Raises:
+            Declined: it is no path.
+        """
+        return virtual_path(raw, self.visitor.account.start)
 
     def remember(self, opened: OpenFile | OpenDirectory) -> bytes:
         """The handle that the client gets."""

@@ -21,6 +21,7 @@ def deploy(spec: LakeSpec) -> LakeFileSystem:
     events = LakeEvents(f"{spec.name}-events", spec, lake, opts) if spec.events.enabled else None
     if events is not None:
         outputs["queue_url"] = events.queue.url
+        outputs["queue_arn"] = events.queue.arn
     if spec.agent.enabled:
         outputs["agent_id"] = AgentHost(f"{spec.name}-agent", spec, lake, events, opts).host.id
     if spec.transfer_users:

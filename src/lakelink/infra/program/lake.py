@@ -154,7 +154,7 @@ def _client(lake: LakeFileSystem, file_system: aws.fsx.LustreFileSystem) -> aws.
             aws.iam.RolePolicyAttachment(
                 scope.named("client-session-manager"),
                 role=role.name,
-                policy_arn=iam.SESSION_MANAGER_POLICY,
+                policy_arn=iam.session_manager_policy(scope.spec.region),
                 opts=scope.under(),
             )
         )

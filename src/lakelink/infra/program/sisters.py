@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pulumi
 import pulumi_aws as aws
 
+from lakelink.errors import UsageError
 from lakelink.infra import agent, iam, names, userdata
+from lakelink.infra.checks import check
+from lakelink.infra.findings import refuse_errors
 from lakelink.infra.program.lake import LakeFileSystem, instance
 from lakelink.infra.program.scope import Scope
 from lakelink.infra.spec import ClientSpec, LakeSpec, TransferUser
@@ -17,11 +22,15 @@ class LakeEvents(pulumi.ComponentResource):
     """The bucket's changes in a queue; what cannot be handled five times lands in a second one.
 
     It owns the notification configuration of the bucket as a whole: one per bucket.
+
+    Raises:
+        Refused: an association of the specification keeps a notification there as well; nothing was registered.
     """
 
     def __init__(
         self, name: str, spec: LakeSpec, lake: LakeFileSystem, opts: pulumi.ResourceOptions | None = None
     ) -> None:
+        refuse_errors(check(replace(spec, events=replace(spec.events, enabled=True))))
         super().__init__("lakelink:infra:LakeEvents", name, None, opts)
         scope = Scope(self, name, spec)
         dead = aws.sqs.Queue(
@@ -57,7 +66,7 @@ class LakeEvents(pulumi.ComponentResource):
                 {
                     "id": "lakelink",
                     "queue_arn": self.queue.arn,
-                    "events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"],
+                    "events": list(names.BUCKET_EVENTS),
                     "filter_prefix": names.prefix_key(spec.events.prefix) or None,
                 }
             ],
@@ -67,7 +76,11 @@ class LakeEvents(pulumi.ComponentResource):
 
 
 class AgentHost(pulumi.ComponentResource):
-    """An instance that runs lakelink on the bucket, with exactly the rights that takes."""
+    """An instance that runs lakelink on the bucket, with exactly the rights that takes.
+
+    Raises:
+        UsageError: the specification has no agent, so the lake made no security group for it.
+    """
 
     def __init__(
         self,
@@ -77,6 +90,9 @@ class AgentHost(pulumi.ComponentResource):
         events: LakeEvents | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
+        if names.AGENT_GROUP not in lake.groups.ids:
+            hint = "Set agent.enabled in the specification of the LakeFileSystem."
+            raise UsageError("the lake has no security group for an agent", hint=hint)
         super().__init__("lakelink:infra:AgentHost", name, None, opts)
         scope = Scope(self, name, spec)
         role = aws.iam.Role(
@@ -111,7 +127,7 @@ class AgentHost(pulumi.ComponentResource):
             network=lake.network,
             group_id=lake.groups.ids[names.AGENT_GROUP],
             profile=profile,
-            user_data=agent.render(spec),
+            user_data=queue_arn.apply(lambda arn: agent.render(spec, arn)),
             after=[rights, *lake.groups.rules, *lake.network.ready],
         )
         self.register_outputs({"agent_id": self.host.id})
@@ -144,7 +160,7 @@ def _transfer_user(scope: Scope, server: aws.transfer.Server, lake: LakeFileSyst
     """One user, whose root is its prefix and whose role reaches nothing else."""
     prefix, key = names.prefix_key(user.prefix), scope.spec.bucket.kms_key_id
     role = aws.iam.Role(
-        scope.named(f"{user.name}-role"),
+        names.logical(scope.named(user.name), "role"),
         assume_role_policy=iam.to_json(iam.assumed_by("transfer.amazonaws.com")),
         tags=scope.tags(f"sftp-{user.name}-role"),
         opts=scope.under(),

@@ -31,8 +31,8 @@ from lakelink.ports.random import Random
 
 LOCK_DEADLINE_S = 10.0
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-# Another user's, or nothing that could be written to through a descriptor: a symlink, a socket, a device without a driver.
-_NOT_FOR_US = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO, errno.ENODEV})
+# Another user's, or nothing that could be written to through a descriptor: a symlink, a socket, a device without a driver, a stub.
+_NOT_FOR_US = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENODATA})
 
 
 class Area:
@@ -182,6 +182,7 @@ class Area:
 
     def drop(self, name: str, path: str, version: Version, *, keep: bool) -> bool:
         """Remove (or keep, if told or if someone still writes to it) what `name` holds, if it is `version`; False = it is not, and is still there.
+        A stub is never kept: it has no bytes.
 
         Nobody reaches the file by its path any more, so writers are asked for first: who is not there then has left a time that tells.
         """
@@ -190,7 +191,7 @@ class Area:
         st = self._kernel.stat(name, dir_fd=self.tmp_fd, follow_symlinks=False)
         if not is_version(version, st):
             return False
-        if keep or writers:
+        if writers or (keep and not self._kernel.is_stub(name, dir_fd=self.tmp_fd)):
             self.keep(name, path)
         else:
             self._kernel.unlink(name, dir_fd=self.tmp_fd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from lakelink.errors import PreconditionFailed
@@ -12,6 +13,7 @@ from lakelink.model.path import display
 from lakelink.ports.kernel import Kernel
 
 # O_NONBLOCK: a FIFO that took the file's place must not hold us.
+_BY_PATH = frozenset({errno.EACCES, errno.EPERM, errno.ENODATA})
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 
 
@@ -31,8 +33,10 @@ def set_attributes(kernel: Kernel, place: Place, posix: Posix, expected: Version
     handle: int | str
     try:
         fd = handle = kernel.open(place.name, _FLAGS, dir_fd=place.dir_fd)
-    except PermissionError:
-        # Not readable, but its owner may change it all the same.
+    except OSError as error:
+        if error.errno not in _BY_PATH:
+            raise
+        # Not readable, or a stub, but its owner may change it all the same.
         fd = kernel.open(place.name, os.O_PATH | os.O_NOFOLLOW, dir_fd=place.dir_fd)
         handle = f"/proc/self/fd/{fd}"
     try:

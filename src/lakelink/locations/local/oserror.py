@@ -11,6 +11,7 @@ from lakelink.errors import (
     NoSpace,
     NotFound,
     NotPermitted,
+    NotResident,
     PreconditionFailed,
     StorageError,
     Unsupported,
@@ -35,6 +36,7 @@ _MEANING: dict[int, tuple[type[LakelinkError], str]] = {
     errno.ENOTDIR: (PreconditionFailed, _NOT_A_DIRECTORY),
     errno.ELOOP: (PreconditionFailed, _NOT_A_DIRECTORY),
     errno.EMFILE: (StorageError, "Raise the limit of open files (ulimit -n)."),
+    errno.ENODATA: (NotResident, "It is a stub: its bytes are in the lake, and are loaded by whoever opens it."),
     errno.EFBIG: (Unsupported, "This file system holds only smaller files."),
 }
 

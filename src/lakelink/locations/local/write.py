@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from lakelink.errors import Corrupt, LakelinkError, Unsupported
 from lakelink.locations.base import Write
-from lakelink.locations.content import BytesContent, SourceFile
+from lakelink.locations.content import BytesContent, Placeholder, SourceFile
 from lakelink.locations.local.attributes import set_attributes
 from lakelink.locations.local.copying import Stopped, copy_file, write_at
 from lakelink.locations.local.hands import Hands
@@ -47,6 +47,8 @@ class Writer:
         content = write.content
         if write.kind is Kind.DIR:
             return self._directory(write)
+        if isinstance(content, Placeholder):
+            return self._file(write, content)
         if isinstance(content, BytesContent):
             if write.kind is Kind.SYMLINK:
                 return self._symlink(write, content.data)
@@ -63,7 +65,7 @@ class Writer:
         """As a write of the bytes of an open file; errors are raised."""
         return self._file(write, source)
 
-    def _file(self, write: Write, data: bytes | SourceFile) -> Entry:
+    def _file(self, write: Write, data: bytes | SourceFile | Placeholder) -> Entry:
         place = self._hands.place(write.path, Kind.FILE, make=True)
         self._before(place, write)
         stage = self._stage(place, write)
@@ -71,6 +73,8 @@ class Writer:
             if isinstance(data, bytes):
                 if data:
                     write_at(self._kernel, stage.fd, data, 0)
+            elif isinstance(data, Placeholder):
+                data.prepare(stage.fd)
             else:
                 self._fill(stage, data, write.path)
             return self._finish(stage, place, write)

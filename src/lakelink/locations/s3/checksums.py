@@ -36,7 +36,7 @@ class Summer:
         self._value = 0
         self._md5 = hashlib.md5(usedforsecurity=False) if algorithm is Checksum.NONE else None
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         if self._md5 is not None:
             self._md5.update(data)
         else:
@@ -121,7 +121,7 @@ class Digest:
             self._summer = Summer(Checksum(algorithm))
         self.algorithm = algorithm
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         if self._hash is not None:
             self._hash.update(data)
         elif self._summer is not None:

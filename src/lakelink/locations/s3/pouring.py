@@ -10,11 +10,14 @@ from lakelink.errors import Corrupt, StorageError, Unreachable
 from lakelink.locations.s3.checksums import COMBINABLE, Digest, Summer, combine
 from lakelink.locations.s3.options import SMALL_BYTES, Checksum
 from lakelink.ports.linux import begin_writeback
+from lakelink.ports.wire import Chunk
 
 if TYPE_CHECKING:
     from lakelink.locations.s3.download import S3Content
 
 RANGE_BYTES = SMALL_BYTES
+MAX_RANGE_BYTES = 32 << 20
+RANGES = 16  # or more; fewer, longer ranges leave a server less to begin anew
 WRITE_BYTES = 256 << 10
 """At a time. For a larger write the kernel looks for larger pieces of memory: those that no one used for long, and that a virtual machine often
 has to get from its host first. Seen to treble the CPU time of a download."""
@@ -30,12 +33,13 @@ async def pour_ranges(content: S3Content, fd: int, algorithm: str) -> str:
     """
     joined = Checksum(algorithm) if algorithm in COMBINABLE else None
     follower = _Follower(algorithm, fd) if algorithm and not joined else None
-    starts = iter(range(0, content.size_bytes, RANGE_BYTES))
+    range_bytes = min(max(RANGE_BYTES, content.size_bytes // RANGES), MAX_RANGE_BYTES)
+    starts = iter(range(0, content.size_bytes, range_bytes))
     parts: dict[int, tuple[str, int]] = {}  # start -> (checksum, size)
 
     async def lane() -> None:
         for start in starts:
-            end = min(start + RANGE_BYTES, content.size_bytes)
+            end = min(start + range_bytes, content.size_bytes)
             text = await _Range(content, fd, (start, end), joined).fetch()
             parts[start] = (text, end - start)
             if follower is not None:
@@ -45,7 +49,7 @@ async def pour_ranges(content: S3Content, fd: int, algorithm: str) -> str:
         async with asyncio.TaskGroup() as group:
             if follower is not None:
                 group.create_task(follower.follow(content.size_bytes))
-            for _ in range(min(content.client.options.parts_at_once, -(-content.size_bytes // RANGE_BYTES))):
+            for _ in range(min(content.client.options.parts_at_once, -(-content.size_bytes // range_bytes))):
                 group.create_task(lane())
     except ExceptionGroup as errors:
         raise first_of(errors) from None
@@ -100,7 +104,7 @@ class _Range:
         if self._position != end:
             raise Corrupt(f"{content.key}: the range ended at {self._position} instead of {end}")
 
-    def _take(self, chunk: bytes) -> None:
+    def _take(self, chunk: Chunk) -> None:
         """On a native thread."""
         if self._position + len(chunk) > self._end:
             self._overflow = True
@@ -156,7 +160,7 @@ def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     return error
 
 
-def write_all(fd: int, data: bytes, offset: int) -> None:
+def write_all(fd: int, data: Chunk, offset: int) -> None:
     """All of it, however little the system takes at a time."""
     view = memoryview(data)
     while view:

@@ -46,6 +46,7 @@ class StoreTraits:
     md5: Md5Trust = field(default_factory=Md5Trust)
     marker_metadata: bool | None = None  # whether directory markers keep user metadata
     learning: asyncio.Lock = field(default_factory=asyncio.Lock)
+    asked: asyncio.Task[None] | None = None  # about `conditions`, while parts are already on their way
 
 
 def sent_entry(kind: Kind, size_bytes: int, write: Write, response: WireResponse) -> Entry:
@@ -89,13 +90,12 @@ async def rewrite_headers(client: S3Client, key: str, write: Write) -> list[tupl
 
 async def tag_headers(client: S3Client, key: str) -> list[tuple[str, str]]:
     """The tags of an object as the header of a new one."""
-    import re
-    from html import unescape
     from urllib.parse import quote
 
-    response = await client.call(client.request("GetObjectTagging", "GET", key, query="tagging="), key)
-    pairs = re.findall(rb"<Key>([^<]*)</Key>\s*<Value>([^<]*)</Value>", response.body)
-    encoded = ["=".join(quote(unescape(part.decode()), safe="") for part in pair) for pair in pairs]
+    from lakelink.locations.s3.tagging import tags_of
+
+    tags = await tags_of(client, key)
+    encoded = [f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in tags.items()]
     return [("x-amz-tagging", "&".join(encoded))] if encoded else []
 
 

@@ -15,7 +15,7 @@ from lakelink.core.backoff import Backoff, RetryBudget
 from lakelink.errors import Retry, Unreachable
 from lakelink.ports.clock import Clock
 from lakelink.ports.random import Random
-from lakelink.ports.wire import S3Wire, WireRequest, WireResponse
+from lakelink.ports.wire import Chunk, S3Wire, WireRequest, WireResponse
 
 log = logging.getLogger("lakelink.wire")
 
@@ -94,7 +94,7 @@ class _Handed:
         if sink is None:
             return
 
-        def counted(chunk: bytes) -> None:
+        def counted(chunk: Chunk) -> None:
             self.bytes_out += len(chunk)
             sink(chunk)
 

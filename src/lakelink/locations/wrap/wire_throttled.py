@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from lakelink.core.bucket import TokenBucket
 from lakelink.ports.clock import Clock
-from lakelink.ports.wire import Body, S3Wire, WireRequest, WireResponse
+from lakelink.ports.wire import Body, Chunk, S3Wire, WireRequest, WireResponse
 
 PACED_BODY_BYTES = 64 * 1024
 BURST_S = 0.25
@@ -49,7 +49,7 @@ class ThrottledWire:
             body = _BytesBody(request.body) if isinstance(request.body, bytes) else request.body
             request = dataclasses.replace(request, body=_PacedBody(body, pace), body_bytes=size)
         if request.sink is not None:
-            # In one piece there would be nothing to pace.
+            # Each of its own thread would sleep for itself: the others would not be slowed down.
             request = dataclasses.replace(request, sink=_paced_sink(request.sink, pace), bulk_bytes=0)
             return await self._wire.send(request)
         response = await self._wire.send(request)
@@ -125,8 +125,8 @@ class _BytesBody:
         return self._position
 
 
-def _paced_sink(sink: Callable[[bytes], None], pace: _Pace) -> Callable[[bytes], None]:
-    def paced(chunk: bytes) -> None:
+def _paced_sink(sink: Callable[[Chunk], None], pace: _Pace) -> Callable[[Chunk], None]:
+    def paced(chunk: Chunk) -> None:
         sink(chunk)
         pace.sleep(len(chunk))
 

@@ -13,7 +13,7 @@ from lakelink.testing.sim.many import judged, verdicts
 from lakelink.testing.sim.shrink import Play, shrunk
 from lakelink.testing.sim.world import Told, Verdict
 
-STORIES: dict[str, Play] = {"links": bothways.play, "oneway": oneway.play}
+STORIES: dict[str, Play] = {"links": bothways.play, "lazy": bothways.play_lazy, "oneway": oneway.play}
 _EVERY_S = 10.0
 
 

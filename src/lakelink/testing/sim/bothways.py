@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
+from lakelink.testing.sim.lazy import LazyTree
 from lakelink.testing.sim.ledger import CONFLICT
 from lakelink.testing.sim.loop import SimLoop, Stuck, simulate
 from lakelink.testing.sim.member import PACE, Member
@@ -25,10 +26,18 @@ _FAILURES = 0.3  # of the turns of a machine that is up
 
 def play(told: Told) -> Verdict:
     """One story, from its seed."""
+    return _play(told, lazy=False)
 
+
+def play_lazy(told: Told) -> Verdict:
+    """One story of lazy links: files come as stubs, are loaded by who opens them, and are released again at any moment."""
+    return _play(told, lazy=True)
+
+
+def _play(told: Told, *, lazy: bool) -> Verdict:
     async def story(loop: SimLoop) -> Verdict:
         with staged(loop, told) as world:
-            return await _Links(world).tell()
+            return await _Links(world, lazy=lazy).tell()
 
     try:
         return simulate(told.seed, story, steps_most=1_500_000)
@@ -39,16 +48,21 @@ def play(told: Told) -> Verdict:
 class _Links:
     """The members and the strangers of one prefix."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, lazy: bool) -> None:
         self._world = world
         self._life = world.chance.stream("links")
         count = self._life.choice([1, 1, 1, 2, 3])
-        self._members = [Member(world, f"m{number}", PREFIX) for number in range(1, count + 1)]
+        self._lazy = lazy
+        self._members = [self._member(f"m{number}") for number in range(1, count + 1)]
         strangers = Strangers(world.store, PREFIX, world.ledger)
         for member in self._members:
             world.asides += member.misfortunes()
             world.asides += [member.people.act] * 5
         world.asides += [strangers.act] * 4
+
+    def _member(self, name: str) -> Member:
+        tree = LazyTree(self._world, PREFIX, name) if self._lazy else None
+        return Member(self._world, name, PREFIX, tree)
 
     async def tell(self) -> Verdict:
         world, life = self._world, self._life
@@ -76,10 +90,28 @@ class _Links:
             member.fail(self._life.choice(list(End)))
 
     async def _end(self) -> list[str]:
+        """Calm: it comes to rest as it is set; and when everything is carried again, to rest with both sides equal."""
         world = self._world
         for member in self._members:
             member.mount()
             member.people.rest()
+        faults = []
+        if any(member.operator.is_strict for member in self._members):
+            faults = await self._rest("as it is set")
+            for member in self._members:
+                member.operator.open()
+        faults += await self._rest("at the end")
+        faults += [fault for member in self._members for fault in [*self._judged(member), *member.faults]]
+        names = {name for key in world.store.objects.now for name in key.split("/")}
+        faults += [f"a conflict copy of a conflict copy: {name}" for name in sorted(names) if name.count(CONFLICT) > 1]
+        for member in self._members:
+            await member.stop()
+        return faults + world.ledger.lost(world.tokens())
+
+    async def _rest(self, when: str) -> list[str]:
+        """All start anew, and nothing stirs any more after a while; what is wrong with that."""
+        world = self._world
+        for member in self._members:
             await member.stop()
             member.start()
         before = world.mutations, *(member.machine.disk.changes for member in self._members)
@@ -89,16 +121,9 @@ class _Links:
             after = world.mutations, *(member.machine.disk.changes for member in self._members)
             silent = silent + 1 if before == after else 0
             if silent >= _SILENT_ROUNDS:
-                break
+                return []
             before = after
-        faults = [fault for member in self._members for fault in [*self._judged(member), *member.faults]]
-        if silent < _SILENT_ROUNDS:
-            faults.append(f"still not at rest after {_LAST_ROUNDS} rounds")
-        names = {name for key in world.store.objects.now for name in key.split("/")}
-        faults += [f"a conflict copy of a conflict copy: {name}" for name in sorted(names) if name.count(CONFLICT) > 1]
-        for member in self._members:
-            await member.stop()
-        return faults + world.ledger.lost(world.tokens())
+        return [f"still not at rest after {_LAST_ROUNDS} rounds, {when}"]
 
     def _judged(self, member: Member) -> list[str]:
         name = member.machine.name
@@ -109,7 +134,7 @@ class _Links:
         journal = member.link.journal
         unclear |= {clash.path for clash in journal.conflicts() if not clash.copy}
         unclear |= {trouble.problem.path for trouble in journal.problems()}
-        found = differences(files_view(member.people.files()), lake, unclear, posix=False)
+        found = differences(files_view(member.people.files(), member.people.bytes_of), lake, unclear, posix=False)
         status = member.link.status()
         if status.reason:
             found.append(f"halted: {status.reason}")

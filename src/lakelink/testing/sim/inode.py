@@ -7,6 +7,8 @@ import os
 import stat
 from typing import NoReturn
 
+from lakelink.links.hsm.stub import Stub
+
 _SECOND_NS = 1_000_000_000
 _BLOCK_BYTES = 4096
 DIRECTORY_BYTES = 4096
@@ -24,12 +26,13 @@ def fail(number: int, name: object = None) -> NoReturn:
 class Stable:
     """What of an inode is on the disk for sure."""
 
-    __slots__ = ("atime_ns", "data", "gid", "mode", "mtime_ns", "uid")
+    __slots__ = ("atime_ns", "data", "gid", "hole", "mode", "mtime_ns", "stub", "uid")
 
     def __init__(self, inode: Inode) -> None:
         self.mode, self.uid, self.gid = inode.mode, inode.uid, inode.gid
         self.mtime_ns, self.atime_ns = inode.mtime_ns, inode.atime_ns
         self.data = bytes(inode.data)
+        self.stub, self.hole = inode.stub, inode.hole
 
 
 class Inode:
@@ -42,6 +45,7 @@ class Inode:
         "dev",
         "entries",
         "gid",
+        "hole",
         "ino",
         "leases",
         "locks",
@@ -54,6 +58,7 @@ class Inode:
         "serial",
         "stable",
         "stable_entries",
+        "stub",
         "uid",
         "writers",
     )
@@ -72,6 +77,8 @@ class Inode:
         self.leases = 0
         self.orphaned_by = ""  # who took its last name away
         self.own = False  # a directory of lakelink's own: `.lakelink`, or below it
+        self.stub: Stub | None = None  # the attribute of a lazy tree's file
+        self.hole = False  # of a file: it has no block, and all that is read of it is zeros
         self.locks: dict[int, int] = {}  # flock: open file -> LOCK_SH or LOCK_EX
 
     @property
@@ -87,7 +94,7 @@ class Inode:
         return stat.S_ISREG(self.mode)
 
     def stat(self) -> os.stat_result:
-        """As fstat(2). No holes: every file has all its blocks."""
+        """As fstat(2). A file has all its blocks, or is one hole."""
         size = DIRECTORY_BYTES if self.is_directory else len(self.data)
         a, m, c = self.atime_ns, self.mtime_ns, self.ctime_ns
         seconds = (a // _SECOND_NS, m // _SECOND_NS, c // _SECOND_NS)
@@ -99,7 +106,7 @@ class Inode:
                 "st_mtime_ns": m,
                 "st_ctime_ns": c,
                 "st_blksize": _BLOCK_BYTES,
-                "st_blocks": -(-size // 512),
+                "st_blocks": 0 if self.hole else -(-size // 512),
             },
         )
 
@@ -113,7 +120,7 @@ class Inode:
         The outcomes are those seen with ext4, xfs and btrfs: the old state, the new one, a file that is empty, one that ends early, and (`zeros`) one
         that has its new size and zeros in it.
         """
-        synced = self.stable is not None and self.stable.data == self.data
+        synced = self.hole or (self.stable is not None and self.stable.data == self.data)
         if not self.is_file or synced:  # no bytes are under way: what was done to its metadata is there, or is not
             if self.stable is not None and chance < 0.5:
                 self._restore(self.stable)
@@ -139,6 +146,12 @@ class Inode:
         self.mode, self.uid, self.gid = kept.mode, kept.uid, kept.gid
         self.mtime_ns, self.atime_ns = kept.mtime_ns, kept.atime_ns
         self.data = bytearray(kept.data)
+        self.stub, self.hole = kept.stub, kept.hole
+
+    @property
+    def has_no_bytes(self) -> bool:
+        """Whether it is a stub."""
+        return self.stub is not None and self.stub.flags.is_stub
 
     def require_directory(self) -> None:
         if not self.is_directory:

@@ -22,6 +22,7 @@ from lakelink.testing.sim.names import require_absent, require_replaceable, text
 
 Between: TypeAlias = Callable[[str, str], None]
 """(call, what it is about): called before each effect. May act, raise OSError, or raise Crash."""
+AtOpen: TypeAlias = Callable[[Inode], None]  # before a file is opened for its bytes; may raise OSError
 OWN = OWN_DIRECTORY.encode()
 _UMASK = 0o022
 _PROC = "/proc/self/fd/"
@@ -34,14 +35,15 @@ class SimKernel:
     def __init__(
         self, disk: Disk, between: Between, *, first_fd: int, looked: Callable[[Inode], None] | None = None
     ) -> None:
+        self.at_open: AtOpen = lambda _inode: None
         self.disk = disk
         self.files = Descriptors(disk, first_fd)
-        self._between = between
+        self.between = between
         self._looked = looked or (lambda _inode: None)
 
     # Opening and looking
     def open(self, path: Name, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-        self._between("open", text_of(path))
+        self.between("open", text_of(path))
         if flags & os.O_TMPFILE == os.O_TMPFILE:
             parent = self._reach(path, dir_fd, follow=True)
             parent.require_directory()
@@ -65,6 +67,8 @@ class SimKernel:
             fail(errno.ELOOP, path)
         if flags & os.O_DIRECTORY:
             inode.require_directory()
+        if inode.is_file and not flags & os.O_PATH:
+            self.at_open(inode)
         file = Open(inode, flags)
         if file.writes and inode.is_directory:
             fail(errno.EISDIR, path)
@@ -76,7 +80,7 @@ class SimKernel:
         return fd
 
     def open_beneath(self, path: str, flags: int, *, dir_fd: int) -> int:
-        self._between("open_beneath", path)
+        self.between("open_beneath", path)
         inode = self.files.inode(dir_fd)
         for component in os.fsencode(path).split(b"/"):
             if inode.is_link:
@@ -89,33 +93,33 @@ class SimKernel:
         return self._opened(inode, flags, path)
 
     def close(self, fd: int, /) -> None:
-        self._between("close", "")
+        self.between("close", "")
         self.files.close(fd)
 
     def scandir(self, fd: int, /) -> AbstractContextManager[Iterator[DirectoryEntry]]:
         """The names as they are now; each is looked at when it is asked for, and may be another or gone by then."""
-        self._between("scandir", "")
+        self.between("scandir", "")
         directory = self.files.inode(fd)
         directory.require_directory()
         names = list(directory.entries)
         return nullcontext(_Entry(self, directory, name) for name in names)
 
     def stat(self, path: Name, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> os.stat_result:
-        self._between("stat", text_of(path))
+        self.between("stat", text_of(path))
         aside = dir_fd is not None and self.files.inode(dir_fd).own
         return self._seen(self._reach(path, dir_fd, follow=follow_symlinks), aside=aside)
 
     def stat_entry(self, directory: Inode, name: bytes, *, follow: bool) -> os.stat_result:
         """As `stat` of a name in an open directory."""
-        self._between("stat", os.fsdecode(name))
+        self.between("stat", os.fsdecode(name))
         return self._seen(self._follow(directory, self.disk.lookup(directory, name), follow=follow))
 
     def fstat(self, fd: int) -> os.stat_result:
-        self._between("fstat", "")
+        self.between("fstat", "")
         return self._seen(self.files.inode(fd))
 
     def readlink(self, path: Name, *, dir_fd: int | None = None) -> bytes:
-        self._between("readlink", text_of(path))
+        self.between("readlink", text_of(path))
         inode = self._reach(path, dir_fd, follow=False)
         if not inode.is_link:
             fail(errno.EINVAL, path)
@@ -123,7 +127,7 @@ class SimKernel:
 
     # Names
     def mkdir(self, path: Name, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
-        self._between("mkdir", text_of(path))
+        self.between("mkdir", text_of(path))
         parent, name = self._parent(path, dir_fd)
         require_absent(parent, name)
         inode = self.disk.make(stat.S_IFDIR | (mode & ~_UMASK), device=parent.dev)
@@ -131,7 +135,7 @@ class SimKernel:
         self.disk.change([(parent, name, inode)])
 
     def rmdir(self, path: Name, *, dir_fd: int | None = None) -> None:
-        self._between("rmdir", text_of(path))
+        self.between("rmdir", text_of(path))
         parent, name = self._parent(path, dir_fd)
         inode = self.disk.lookup(parent, name)
         inode.require_directory()
@@ -140,14 +144,14 @@ class SimKernel:
         self.disk.change([(parent, name, None)])
 
     def unlink(self, path: Name, *, dir_fd: int | None = None) -> None:
-        self._between("unlink", text_of(path))
+        self.between("unlink", text_of(path))
         parent, name = self._parent(path, dir_fd)
         if self.disk.lookup(parent, name).is_directory:
             fail(errno.EISDIR, path)
         self.disk.change([(parent, name, None)])
 
     def symlink(self, target: bytes, path: Name, *, dir_fd: int) -> None:
-        self._between("symlink", text_of(path))
+        self.between("symlink", text_of(path))
         parent, name = self._parent(path, dir_fd)
         require_absent(parent, name)
         inode = self.disk.make(stat.S_IFLNK | 0o777, device=parent.dev)
@@ -155,11 +159,11 @@ class SimKernel:
         self.disk.change([(parent, name, inode)])
 
     def link(self, old: Name, new: Name, *, old_dir_fd: int, new_dir_fd: int) -> None:
-        self._between("link", f"{text_of(old)} -> {text_of(new)}")
+        self.between("link", f"{text_of(old)} -> {text_of(new)}")
         self._link(self.disk.lookup(self.files.inode(old_dir_fd), os.fsencode(old)), new, new_dir_fd)
 
     def link_fd(self, fd: int, new: Name, *, dir_fd: int) -> None:
-        self._between("link_fd", text_of(new))
+        self.between("link_fd", text_of(new))
         self._link(self.files.inode(fd), new, dir_fd)
 
     def _link(self, inode: Inode, new: Name, dir_fd: int) -> None:
@@ -172,7 +176,7 @@ class SimKernel:
         self.disk.change([(parent, name, inode)])
 
     def rename(self, old: Name, new: Name, *, old_dir_fd: int, new_dir_fd: int, flags: int = 0) -> None:
-        self._between("rename", f"{text_of(old)} -> {text_of(new)} {flags or ''}")
+        self.between("rename", f"{text_of(old)} -> {text_of(new)} {flags or ''}")
         source, old_name = self._parent(old, old_dir_fd)
         target, new_name = self._parent(new, new_dir_fd)
         inode = self.disk.lookup(source, old_name)
@@ -194,13 +198,12 @@ class SimKernel:
             require_replaceable(inode, there, new)
         self.disk.change([(target, new_name, inode), (source, old_name, None)])
 
-    # Metadata
     def fchmod(self, fd: int, mode: int) -> None:
-        self._between("fchmod", f"{mode:o}")
+        self.between("fchmod", f"{mode:o}")
         self._chmod(self.files.inode(fd), mode)
 
     def chmod(self, path: Name, mode: int) -> None:
-        self._between("chmod", f"{text_of(path)} {mode:o}")
+        self.between("chmod", f"{text_of(path)} {mode:o}")
         self._chmod(self._reach(path, None, follow=True), mode)
 
     def _chmod(self, inode: Inode, mode: int) -> None:
@@ -208,11 +211,11 @@ class SimKernel:
         self._changed(inode)
 
     def fchown(self, fd: int, uid: int, gid: int) -> None:
-        self._between("fchown", f"{uid}:{gid}")
+        self.between("fchown", f"{uid}:{gid}")
         self._chown(self.files.inode(fd), uid, gid)
 
     def chown(self, path: Name, uid: int, gid: int, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> None:
-        self._between("chown", f"{text_of(path)} {uid}:{gid}")
+        self.between("chown", f"{text_of(path)} {uid}:{gid}")
         self._chown(self._reach(path, dir_fd, follow=follow_symlinks), uid, gid)
 
     def _chown(self, inode: Inode, uid: int, gid: int) -> None:
@@ -224,21 +227,20 @@ class SimKernel:
     def utime(
         self, path: Name | int, *, ns: tuple[int, int], dir_fd: int | None = None, follow_symlinks: bool = True
     ) -> None:
-        self._between("utime", text_of(path))
+        self.between("utime", text_of(path))
         inode = self.files.inode(path) if isinstance(path, int) else self._reach(path, dir_fd, follow=follow_symlinks)
         inode.atime_ns, inode.mtime_ns = ns
         self._changed(inode)
 
-    # Bytes
     def read(self, fd: int, length: int, /) -> bytes:
-        self._between("read", "")
+        self.between("read", "")
         file = self.files.get(fd)
         data = self._bytes(file, file.position, length)
         file.position += len(data)
         return data
 
     def pread(self, fd: int, length: int, offset: int, /) -> bytes:
-        self._between("pread", "")
+        self.between("pread", "")
         return self._bytes(self.files.get(fd), offset, length)
 
     def _bytes(self, file: Open, offset: int, length: int) -> bytes:
@@ -247,13 +249,13 @@ class SimKernel:
         return bytes(file.inode.data[offset : offset + length])
 
     def write(self, fd: int, data: bytes | memoryview, /) -> int:
-        self._between("write", "")
+        self.between("write", "")
         file = self.files.get(fd)
         file.position += (written := self._put(file, data, file.position))
         return written
 
     def pwrite(self, fd: int, data: bytes | memoryview, offset: int, /) -> int:
-        self._between("pwrite", "")
+        self.between("pwrite", "")
         return self._put(self.files.get(fd), data, offset)
 
     def _put(self, file: Open, data: bytes | memoryview, offset: int) -> int:
@@ -263,11 +265,12 @@ class SimKernel:
         if len(inode.data) < offset:
             inode.data += bytes(offset - len(inode.data))
         inode.data[offset : offset + len(data)] = data
+        inode.hole = False
         self._modified(inode)
         return len(data)
 
     def lseek(self, fd: int, position: int, whence: int, /) -> int:
-        self._between("lseek", "")
+        self.between("lseek", "")
         file = self.files.get(fd)
         size = len(file.inode.data)
         if whence in {os.SEEK_DATA, os.SEEK_HOLE}:
@@ -279,13 +282,14 @@ class SimKernel:
         return file.position
 
     def ftruncate(self, fd: int, length: int, /) -> None:
-        self._between("ftruncate", str(length))
+        self.between("ftruncate", str(length))
         file = self.files.get(fd)
         if not file.writes:
             fail(errno.EINVAL)
         self._resize(file.inode, length)
 
     def _resize(self, inode: Inode, length: int) -> None:
+        inode.hole = inode.hole or not length  # what a file is extended by is a hole
         del inode.data[length:]
         inode.data += bytes(length - len(inode.data))
         self._modified(inode)
@@ -293,41 +297,42 @@ class SimKernel:
     def copy_file_range(
         self, src: int, dst: int, count: int, offset_src: int | None = None, offset_dst: int | None = None
     ) -> int:
-        self._between("copy_file_range", "")
+        self.between("copy_file_range", "")
         return self._put(self.files.get(dst), self._bytes(self.files.get(src), offset_src or 0, count), offset_dst or 0)
 
-    def clone(self, target_fd: int, source_fd: int) -> None:
-        self._between("clone", "")
-        self.files.get(target_fd), self.files.get(source_fd)
+    def clone(self, target_fd: int, source_fd: int) -> None:  # noqa: ARG002  # it is refused whatever it names
+        self.between("clone", "")
         fail(errno.EOPNOTSUPP)
 
     # Durability, locks, facts
     def fdatasync(self, fd: int) -> None:
-        self._between("fdatasync", "")
+        self.between("fdatasync", "")
         self.disk.sync_data(self.files.inode(fd))
 
     def syncfs(self, fd: int) -> None:
-        self._between("syncfs", "")
+        self.between("syncfs", "")
         self.files.get(fd)
         self.disk.sync_all()
 
     def flock(self, fd: int, operation: int, /) -> None:
-        self._between("flock", str(operation))
+        self.between("flock", str(operation))
         self.files.flock(fd, operation)
 
     def lease(self, fd: int) -> bool | None:
-        self._between("lease", "")
+        self.between("lease", "")
         return self.files.lease(fd)
 
+    def is_stub(self, path: Name, *, dir_fd: int) -> bool:
+        return self._reach(path, dir_fd, follow=False).has_no_bytes
+
     def mount_of(self, fd: int) -> tuple[int, int]:
-        self._between("mount_of", "")
+        self.between("mount_of", "")
         device = self.files.inode(fd).dev
         return device, device
 
     def geteuid(self) -> int:
         return 0
 
-    # Finding things
     def _reach(self, path: Name, dir_fd: int | None, *, follow: bool) -> Inode:
         text = text_of(path)
         if text.startswith(_PROC):

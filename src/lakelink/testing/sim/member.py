@@ -6,9 +6,11 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 
+from lakelink.engine.supervise import together
 from lakelink.errors import LakelinkError, RootReplaced
 from lakelink.links.parts import Parts, SidedFeed
 from lakelink.links.runtime import Link
+from lakelink.locations.base import Location
 from lakelink.locations.local.options import LocalOptions
 from lakelink.model.linkspec import LinkSpec, Pace
 from lakelink.state import journal as journals
@@ -16,8 +18,10 @@ from lakelink.testing.clocks import SeededRandom
 from lakelink.testing.sim.feeds import FeedWeather, FilesEvents, LakeEvents, SimFeed
 from lakelink.testing.sim.inode import Inode
 from lakelink.testing.sim.kernel import SimKernel
+from lakelink.testing.sim.lazy import LazyTree
 from lakelink.testing.sim.ledger import tokens_in
 from lakelink.testing.sim.machine import Machine
+from lakelink.testing.sim.operator import Operator
 from lakelink.testing.sim.people import People
 from lakelink.testing.sim.process import End
 from lakelink.testing.sim.traces import Traces
@@ -64,16 +68,20 @@ class SimBrake:
 class Member:
     """One of the machines that share a prefix."""
 
-    def __init__(self, world: World, name: str, prefix: str) -> None:
+    def __init__(self, world: World, name: str, prefix: str, lazy: LazyTree | None = None) -> None:
         self._world = world
         self._prefix = prefix
         self.machine: Machine = world.machine(name)
         self.people: People = self.machine.people(ROOT)
         self._top = self._named_top()
         self._choice = self.machine.random("life")
-        self._spec = LinkSpec(
+        self._lazy = lazy
+        if lazy is not None:
+            lazy.settle(self.people, self._top)
+        spec = LinkSpec(
             name="link", ident=f"ident-{name}", files=f"file://{ROOT}", lake=f"s3://lake/{prefix}", pace=PACE
         )
+        self.operator = Operator(world, self.machine, ROOT, spec)
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._empty: Inode | None = None
@@ -136,7 +144,7 @@ class Member:
         world.store.objects.told.append(told)
         parts = self._parts(feeds)
         try:
-            self.link = Link(self._spec, parts)
+            self.link = Link(self.operator.spec, parts)
             await self._until_stopped(self.link)
         finally:
             events.close()
@@ -152,8 +160,10 @@ class Member:
         world, machine = self._world, self.machine
         if machine.kernel is None:
             raise AssertionError("nothing runs here")
+        files: Location = world.local(machine, ROOT, LocalOptions(create_root=False, trash=True))
+        laziness = self._lazy.laziness(files, machine.kernel) if self._lazy is not None else None
         return Parts(
-            files=world.local(machine, ROOT, LocalOptions(create_root=False, trash=True)),
+            files=laziness.files if laziness is not None else files,
             lake=world.lake(machine, self._prefix),
             journal=journals.Journal.open(machine.databases.home / JOURNAL, journals.connect_durable),
             feeds=[SidedFeed("files", feeds[0]), SidedFeed("lake", feeds[1])],
@@ -162,19 +172,29 @@ class Member:
             guard=SimGuard(machine.kernel, self._top),
             brake=SimBrake(),
             host=machine.name,
+            lazy=laziness,
         )
 
     async def _until_stopped(self, link: Link) -> None:
-        running = asyncio.ensure_future(link.run())
+        running = asyncio.ensure_future(self._at_work(link))
         waiting = asyncio.ensure_future(self._stop.wait())
+        operating = asyncio.ensure_future(self.operator.run(link))
+        tasks = {running, waiting, operating}
         try:
             await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (running, waiting):
+            for task in tasks:
                 task.cancel()
-            await asyncio.wait({running, waiting})
-        if not running.cancelled():
-            running.result()
+            await asyncio.wait(tasks)
+        for task in (running, operating):
+            if not task.cancelled():
+                task.result()
+
+    async def _at_work(self, link: Link) -> None:
+        if self._lazy is None or link.parts.lazy is None:
+            await link.run()
+        else:
+            await together(link.run(), self._lazy.tend(link, link.parts.lazy))
 
     def fail(self, end: End) -> None:
         """The process, or the machine with it, ends now."""
@@ -189,7 +209,8 @@ class Member:
     # What happens to it
     def misfortunes(self) -> list[Callable[[random.Random], str]]:
         """What else may happen to this machine at any time."""
-        return [self.people.act, self._jump_clock, self._unmount]
+        lazy = self._lazy.misfortunes() if self._lazy is not None else []
+        return [self.people.act, self._jump_clock, self._unmount, *lazy]
 
     def _jump_clock(self, choice: random.Random) -> str:
         self.machine.clock.skew_ns += choice.choice([-1, 1]) * choice.randrange(120_000_000_000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from lakelink.locations.s3.markers import marker_entry
@@ -27,12 +27,14 @@ class Thing:
     posix: Posix | None = None
 
 
-def files_view(files: Mapping[str, Inode]) -> dict[str, Thing]:
-    """What a directory holds."""
+def files_view(
+    files: Mapping[str, Inode], bytes_of: Callable[[Inode], bytes | bytearray] = lambda inode: inode.data
+) -> dict[str, Thing]:
+    """What a directory holds; `bytes_of`: what whoever opens a file reads."""
     return {
         path: Thing(
             kind_of_mode(inode.mode),
-            b"" if inode.is_directory else bytes(inode.data),
+            b"" if inode.is_directory else bytes(bytes_of(inode)),
             Posix(stat.S_IMODE(inode.mode), inode.uid, inode.gid, inode.mtime_ns, inode.atime_ns),
         )
         for path, inode in files.items()

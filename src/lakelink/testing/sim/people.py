@@ -33,13 +33,14 @@ class People:
     """All users of one root. Whatever one of their acts makes disappear from what they see, they threw away."""
 
     def __init__(self, disk: Disk, kernel: SimKernel, root: str, ledger: Ledger, name: str) -> None:
-        self._disk = disk
-        self._kernel = kernel
+        self.disk = disk
+        self.kernel = kernel
         self._root = root
         self._ledger = ledger
         self._name = name
         self._pens: list[_Pen] = []
         self._old: list[bytes] = []
+        self.bytes_of: Callable[[Inode], bytes | bytearray] = lambda inode: inode.data  # what whoever opens it reads
         self._acts: list[tuple[int, Callable[[random.Random], str]]] = [
             (5, self._write),
             (3, self._save),
@@ -78,18 +79,18 @@ class People:
         for pen in self._pens:
             self._write_back(pen)  # bytes that reach the disk take their time with them
         self._pens.clear()
-        self._kernel.files.forget()
+        self.kernel.files.forget()
 
     def _carry_out(self, act: Callable[[], str], name: str) -> str:
         held, before, first = self._held(), self._visible(), self._ledger.count
         before |= self._out_of_sight(held)
-        self._disk.actor = self._name
+        self.disk.actor = self._name
         try:
             told = f"{self._name}: {act()}"
         except OSError as error:
             told = f"{self._name}: {name}: {errno.errorcode.get(error.errno or 0, '?')}"
         finally:
-            self._disk.actor = ""
+            self.disk.actor = ""
         after = self._visible()
         after |= self._out_of_sight(held)
         self._ledger.act(before, after, told)
@@ -104,7 +105,7 @@ class People:
 
     def _held(self) -> list[Inode]:
         """Files that are open for writing, but not those whose name somebody else took away: what is in these, users did not throw away."""
-        inodes = [self._kernel.files.inode(pen.fd) for pen in self._pens]
+        inodes = [self.kernel.files.inode(pen.fd) for pen in self._pens]
         return [inode for inode in inodes if inode.nlink or inode.orphaned_by == self._name]
 
     # What they see
@@ -117,31 +118,43 @@ class People:
         own = OWN_DIRECTORY.encode()
         return {
             os.fsdecode(path): inode
-            for path, inode in self._disk.tree(top)
+            for path, inode in self.disk.tree(top)
             if path != own and not path.startswith(own + b"/")
         }
 
     def _top(self) -> Inode:
-        here = self._disk.top
+        here = self.disk.top
         for component in self._root.strip("/").split("/"):
-            here = self._disk.lookup(here, component.encode())
+            here = self.disk.lookup(here, component.encode())
         return here
 
     def _visible(self) -> dict[str, set[int]]:
-        return {path: tokens_in(inode.data) for path, inode in self.files().items() if inode.is_file}
+        return {path: tokens_in(self.bytes_of(inode)) for path, inode in self.files().items() if inode.is_file}
 
     def _arrived(self) -> set[int]:
         """Tokens in all files that have a name, and in those that are open and lost theirs to somebody else."""
         found: set[int] = set()
-        for _, inode in self._disk.tree(self._disk.top):
+        for _, inode in self.disk.tree(self.disk.top):
             found |= tokens_in(inode.data)
         for pen in self._pens:
-            inode = self._kernel.files.inode(pen.fd)
+            inode = self.kernel.files.inode(pen.fd)
             if inode.orphaned_by != self._name:
                 found |= tokens_in(inode.data)
         return found
 
     # Acts
+    def read_too(self) -> None:
+        """From now on they also read, which otherwise changes nothing and so is never done."""
+        self._acts.append((6, self._read))
+
+    def _read(self, choice: random.Random) -> str:
+        path = self._some(choice, lambda i: i.is_file)
+        if path is None:
+            return "nothing to read"
+        fd = self.kernel.open(self._at(path), os.O_RDONLY)
+        self.kernel.close(fd)
+        return f"read {path!r}"
+
     def _at(self, path: str) -> str:
         return join(self._root, path)
 
@@ -161,7 +174,7 @@ class People:
         if above:
             self._make_parents(above)
         try:
-            self._kernel.mkdir(self._at(parent))
+            self.kernel.mkdir(self._at(parent))
         except FileExistsError:
             return
 
@@ -172,11 +185,11 @@ class People:
         """Open, truncate, write some; perhaps stay."""
         path = self._some(choice, lambda i: i.is_file) if choice.random() < 0.5 else None
         path = path or self._new(choice)
-        fd = self._kernel.open(self._at(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        fd = self.kernel.open(self._at(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         pen = _Pen(fd, path)
         self._pens.append(pen)
         for _ in range(choice.randint(0, 2)):
-            self._kernel.write(fd, self._bytes(path))
+            self.kernel.write(fd, self._bytes(path))
         if len(self._pens) > _PENS or choice.random() < 0.6:
             self._close(pen)
             return f"write {path!r}"
@@ -186,11 +199,11 @@ class People:
         """As editors do: another file, then a rename over the old one."""
         path = self._some(choice, lambda i: i.is_file) or self._new(choice)
         beside = path + ".part"
-        fd = self._kernel.open(self._at(beside), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-        self._kernel.write(fd, self._bytes(path))
+        fd = self.kernel.open(self._at(beside), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        self.kernel.write(fd, self._bytes(path))
         if choice.random() < 0.5:
-            self._kernel.fdatasync(fd)
-        self._kernel.close(fd)
+            self.kernel.fdatasync(fd)
+        self.kernel.close(fd)
         self._move(beside, path)
         return f"save {path!r}"
 
@@ -203,24 +216,24 @@ class People:
         if pen.mapped:
             self._store(pen)
             return f"write on in {pen.path!r} through its mapping"
-        self._kernel.write(pen.fd, self._bytes(pen.path))
+        self.kernel.write(pen.fd, self._bytes(pen.path))
         return f"write on in {pen.path!r}"
 
     def _close(self, pen: _Pen) -> str:
         self._pens.remove(pen)
         self._write_back(pen)
-        self._kernel.close(pen.fd)
+        self.kernel.close(pen.fd)
         return f"close {pen.path!r}"
 
     def _append(self, choice: random.Random) -> str:
         path = self._some(choice, lambda i: i.is_file)
         if path is None:
             return "nothing to append to"
-        fd = self._kernel.open(self._at(path), os.O_WRONLY)
+        fd = self.kernel.open(self._at(path), os.O_WRONLY)
         try:
-            self._kernel.pwrite(fd, self._bytes(path), self._kernel.fstat(fd).st_size)
+            self.kernel.pwrite(fd, self._bytes(path), self.kernel.fstat(fd).st_size)
         finally:
-            self._kernel.close(fd)
+            self.kernel.close(fd)
         return f"append to {path!r}"
 
     def _patch(self, choice: random.Random) -> str:
@@ -228,11 +241,11 @@ class People:
         path = self._some(choice, lambda i: i.is_file)
         if path is None:
             return "nothing to patch"
-        fd = self._kernel.open(self._at(path), os.O_WRONLY)
+        fd = self.kernel.open(self._at(path), os.O_WRONLY)
         try:
-            self._kernel.pwrite(fd, self._bytes(path), 0)
+            self.kernel.pwrite(fd, self._bytes(path), 0)
         finally:
-            self._kernel.close(fd)
+            self.kernel.close(fd)
         return f"patch {path!r}"
 
     def _map(self, choice: random.Random) -> str:
@@ -240,7 +253,7 @@ class People:
         path = self._some(choice, lambda i: i.is_file)
         if path is None or len(self._pens) > _PENS:
             return "nothing to map"
-        fd = self._kernel.open(join(self._root, path), os.O_RDWR)
+        fd = self.kernel.open(join(self._root, path), os.O_RDWR)
         pen = _Pen(fd, path, mapped=True)
         self._pens.append(pen)
         self._store(pen)
@@ -248,23 +261,23 @@ class People:
         return f"write {path!r} through a mapping"
 
     def _store(self, pen: _Pen) -> None:
-        inode = self._kernel.files.inode(pen.fd)
+        inode = self.kernel.files.inode(pen.fd)
         token = self._bytes(pen.path)[: len(inode.data)]
         inode.data[: len(token)] = token
-        self._disk.soil(inode)
+        self.disk.soil(inode)
 
     def _write_back(self, pen: _Pen) -> None:
         if pen.mapped:
-            inode = self._kernel.files.inode(pen.fd)
-            inode.mtime_ns = inode.ctime_ns = self._disk.now_ns()
-            self._disk.soil(inode)
+            inode = self.kernel.files.inode(pen.fd)
+            inode.mtime_ns = inode.ctime_ns = self.disk.now_ns()
+            self.disk.soil(inode)
 
     def _move(self, old: str, new: str, flags: int = 0) -> None:
-        top = self._kernel.open(self._root, os.O_PATH | os.O_DIRECTORY)
+        top = self.kernel.open(self._root, os.O_PATH | os.O_DIRECTORY)
         try:
-            self._kernel.rename(old, new, old_dir_fd=top, new_dir_fd=top, flags=flags)
+            self.kernel.rename(old, new, old_dir_fd=top, new_dir_fd=top, flags=flags)
         finally:
-            self._kernel.close(top)
+            self.kernel.close(top)
 
     def _rename(self, choice: random.Random) -> str:
         old, new = self._some(choice, lambda _: True), self._new(choice)
@@ -284,7 +297,7 @@ class People:
         path = self._some(choice, lambda i: not i.is_directory)
         if path is None:
             return "nothing to remove"
-        self._kernel.unlink(self._at(path))
+        self.kernel.unlink(self._at(path))
         return f"remove {path!r}"
 
     def _remove_tree(self, choice: random.Random) -> str:
@@ -297,12 +310,12 @@ class People:
     def _clear(self, path: str) -> None:
         below = {p: i for p, i in self.files().items() if p == path or p.startswith(path + "/")}
         for one in sorted(below, reverse=True):
-            remove = self._kernel.rmdir if below[one].is_directory else self._kernel.unlink
+            remove = self.kernel.rmdir if below[one].is_directory else self.kernel.unlink
             remove(self._at(one))
 
     def _make_directory(self, choice: random.Random) -> str:
         path = self._new(choice)
-        self._kernel.mkdir(self._at(path), choice.choice([0o755, 0o700]))
+        self.kernel.mkdir(self._at(path), choice.choice([0o755, 0o700]))
         return f"make the directory {path!r}"
 
     def _change_kind(self, choice: random.Random) -> str:
@@ -314,45 +327,45 @@ class People:
         self._clear(path)
         inside = path if was_directory else join(path, "inside")
         if not was_directory:
-            self._kernel.mkdir(self._at(path))
-        fd = self._kernel.open(self._at(inside), os.O_WRONLY | os.O_CREAT, 0o644)
-        self._kernel.write(fd, self._bytes(inside))
-        self._kernel.close(fd)
+            self.kernel.mkdir(self._at(path))
+        fd = self.kernel.open(self._at(inside), os.O_WRONLY | os.O_CREAT, 0o644)
+        self.kernel.write(fd, self._bytes(inside))
+        self.kernel.close(fd)
         return f"turn {path!r} into a {'file' if was_directory else 'directory'}"
 
     def _chmod(self, choice: random.Random) -> str:
         path = self._some(choice, lambda i: not i.is_link)
         if path is None:
             return "nothing to chmod"
-        self._kernel.chmod(self._at(path), choice.choice([0o644, 0o600, 0o755, 0o750]))
+        self.kernel.chmod(self._at(path), choice.choice([0o644, 0o600, 0o755, 0o750]))
         return f"chmod {path!r}"
 
     def _touch(self, choice: random.Random) -> str:
         path = self._some(choice, lambda i: i.is_file)
         if path is None:
             return "nothing to touch"
-        now_ns = self._disk.now_ns()
-        self._kernel.utime(self._at(path), ns=(now_ns, now_ns))
+        now_ns = self.disk.now_ns()
+        self.kernel.utime(self._at(path), ns=(now_ns, now_ns))
         return f"touch {path!r}"
 
     def _symlink(self, choice: random.Random) -> str:
         path = self._new(choice)
-        top = self._kernel.open(self._root, os.O_PATH | os.O_DIRECTORY)
+        top = self.kernel.open(self._root, os.O_PATH | os.O_DIRECTORY)
         try:
-            self._kernel.symlink(choice.choice([b"a", b"nowhere", b"/etc/passwd"]), path, dir_fd=top)
+            self.kernel.symlink(choice.choice([b"a", b"nowhere", b"/etc/passwd"]), path, dir_fd=top)
         finally:
-            self._kernel.close(top)
+            self.kernel.close(top)
         return f"link {path!r}"
 
     def _hard_link(self, choice: random.Random) -> str:
         old, new = self._some(choice, lambda i: i.is_file), self._new(choice)
         if old is None:
             return "nothing to link"
-        top = self._kernel.open(self._root, os.O_PATH | os.O_DIRECTORY)
+        top = self.kernel.open(self._root, os.O_PATH | os.O_DIRECTORY)
         try:
-            self._kernel.link(old, new, old_dir_fd=top, new_dir_fd=top)
+            self.kernel.link(old, new, old_dir_fd=top, new_dir_fd=top)
         finally:
-            self._kernel.close(top)
+            self.kernel.close(top)
         return f"give {old!r} the second name {new!r}"
 
     def _put_back(self, choice: random.Random) -> str:
@@ -363,7 +376,7 @@ class People:
         inode = self.files()[path]
         self._old = [*self._old, bytes(inode.data)][-_OLD:]
         content = choice.choice(self._old)
-        fd = self._kernel.open(self._at(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-        self._kernel.write(fd, content)
-        self._kernel.close(fd)
+        fd = self.kernel.open(self._at(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        self.kernel.write(fd, content)
+        self.kernel.close(fd)
         return f"put an earlier content back to {path!r}"

@@ -50,8 +50,12 @@ class Traces:
                 base = {
                     loaded(path): (kind, etag) for path, kind, etag in db.execute("SELECT path, kind, l_etag FROM base")
                 }
-                traced = {loaded(path) for (path,) in db.execute("SELECT path FROM intent")}
-                traced |= {loaded(path) for (path,) in db.execute("SELECT path FROM problem")}
+                # What was looked at since, and is not to be carried any more, is held or stands as a conflict.
+                traced = {
+                    loaded(path)
+                    for table in ("intent", "problem", "held", "conflict")
+                    for (path,) in db.execute(f"SELECT path FROM {table}")  # noqa: S608  # one of four names
+                }
                 details = " ".join(str(detail) for (detail,) in db.execute("SELECT detail FROM intent"))
             except sqlite3.Error:  # made a moment ago, and no table yet
                 return []

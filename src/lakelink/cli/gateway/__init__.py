@@ -1,0 +1,1 @@
+"""`lakelink gateway`: one module per noun."""

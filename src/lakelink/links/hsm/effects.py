@@ -1,0 +1,216 @@
+"""What a lazy link does to its two sides: objects come as stubs, and stubs go nowhere but by copies within the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from lakelink.core.delta import stands_for
+from lakelink.core.residency import is_stub
+from lakelink.errors import ChangedWhileRead, ContentLost, LakelinkError, NotFound, PreconditionFailed
+from lakelink.links.effects import Answer, Effects, Step, other_kind, wanted_posix
+from lakelink.links.hsm.base import Candidate, NewStub, Outcome
+from lakelink.links.hsm.lazy import Laziness, is_here
+from lakelink.locations.base import Copy, Location, Write
+from lakelink.model.entry import Entry, Expect, Kind
+from lakelink.model.link import Agreed
+from lakelink.model.path import display
+
+
+class LazyEffects(Effects):
+    """See `Effects`. Before an object is replaced or removed, every stub that still stands for it is made to stand for a copy, or loaded."""
+
+    def __init__(self, files: Location, lake: Location, lazy: Laziness) -> None:
+        super().__init__(files, lake)
+        self._lazy = lazy
+
+    # ── lake to files ──
+
+    async def import_(self, steps: Sequence[Step]) -> list[Answer]:
+        """Files come as stubs, all else as in any link."""
+        steps, refused = await self._described(steps)
+        stubs = [s for s in steps if s.path not in refused and self._comes_as_stub(s)]
+        as_ever = [s for s in steps if s.path not in refused and not self._comes_as_stub(s)]
+        answers: dict[str, Answer] = dict(refused)
+        answers |= zip([s.path for s in as_ever], await super().import_(as_ever) if as_ever else [], strict=True)
+        answers |= zip([s.path for s in stubs], await self._make(stubs) if stubs else [], strict=True)
+        return [answers[step.path] for step in steps]
+
+    async def _described(self, steps: Sequence[Step]) -> tuple[list[Step], dict[str, LakelinkError]]:
+        """What only a listing has shown is asked for: no answer with bytes will tell its metadata, nor whether it is a symlink."""
+        listed = [s.path for s in steps if s.look.listed and s.lake is not None and s.lake.kind is Kind.FILE]
+        if not listed:
+            return list(steps), {}
+        seen = dict(zip(listed, await self._lake.stat(listed), strict=True))
+        told: list[Step] = []
+        refused: dict[str, LakelinkError] = {}
+        for step in steps:
+            found = seen.get(step.path, step.lake)
+            if isinstance(found, LakelinkError):
+                refused[step.path] = found
+            elif found is None or step.lake is None or not _is_same(found, step.lake):
+                refused[step.path] = NotFound(f"{display(step.path)} is no longer what was listed")
+            elif found is not step.lake:
+                step.look.lake, step.look.lake_seen = found, True
+                step.lake = found
+            told.append(step)
+        return told, refused
+
+    def _comes_as_stub(self, step: Step) -> bool:
+        lake = step.lake
+        if lake is None or lake.kind is not Kind.FILE or not lake.size_bytes or lake.version is None:
+            return False
+        return self._lazy.makes_stub(step.files)
+
+    async def _make(self, steps: Sequence[Step]) -> list[Answer]:
+        """Each stub takes the place of what was seen there."""
+        refused = await self._clear(self._files, [(s, s.files, s.lake) for s in steps])
+        writes: list[Write] = []
+        for step in steps:
+            lake = step.lake
+            if lake is None or step.path in refused:
+                continue
+            old = step.files if step.files and not other_kind(step.files, lake) else None
+            posix = wanted_posix(lake, old) or self._lazy.posix_of(lake)
+            content = self._lazy.files.stub(step.path, lake, posix)
+            writes.append(Write(step.path, Kind.FILE, content, posix, Expect(old.version if old else None)))
+        answers = dict(zip([w.path for w in writes], await self._files.write(writes), strict=True))
+        return [refused.get(s.path) or _agreed(answers[s.path], s.lake) for s in steps]
+
+    # ── files to lake ──
+
+    async def export(self, steps: Sequence[Step]) -> list[Answer]:
+        """Bytes that are here are uploaded; a stub that was moved here becomes a copy of its object, and stands for that one from then on."""
+        needed = await self._release_needed([s for s in steps if _replaces(s)])
+        stubs = [s for s in steps if s.path not in needed and is_stub(s.files)]
+        bytes_ = [s for s in steps if s.path not in needed and not is_stub(s.files)]
+        answers: dict[str, Answer] = dict(needed)
+        answers |= zip([s.path for s in bytes_], await super().export(bytes_) if bytes_ else [], strict=True)
+        answers |= zip([s.path for s in stubs], await self._copy_stubs(stubs) if stubs else [], strict=True)
+        return [answers[step.path] for step in steps]
+
+    async def _copy_stubs(self, steps: Sequence[Step]) -> list[Answer]:
+        refused = await self._clear(self._lake, [(s, s.lake, s.files) for s in steps])
+        copies: list[Copy] = []
+        for step in steps:
+            origin = step.files.origin if step.files else None
+            if origin is None or step.path in refused:
+                continue
+            there = step.lake if step.lake and step.files and not other_kind(step.lake, step.files) else None
+            copies.append(
+                Copy(origin.path, origin.version, step.path, Expect(there.version if there else None)),
+            )
+        copied = dict(zip([c.path for c in copies], await self._lake.copy(copies) if copies else [], strict=True))
+        done: dict[str, Answer] = {}
+        placed: list[tuple[str, Entry, Entry]] = []
+        for step in steps:
+            answer = refused.get(step.path) or copied[step.path]
+            if isinstance(answer, LakelinkError):
+                done[step.path] = _lost(step, answer)
+            elif step.files is not None:
+                placed.append((step.path, step.files, answer))
+        done |= await self._follow(placed)
+        return [done[step.path] for step in steps]
+
+    async def export_metadata(self, steps: Sequence[Step]) -> list[Answer]:
+        """As in any link; a store that gives the object another ETag with it has the stub stand for the new one."""
+        answers = await super().export_metadata(steps)
+        moved = [
+            (step.path, step.files, answer.lake)
+            for step, answer in zip(steps, answers, strict=True)
+            if isinstance(answer, Agreed)
+            and step.files
+            and is_stub(step.files)
+            and not stands_for(step.files, answer.lake)
+        ]
+        followed = await self._follow(moved)
+        return [followed.get(step.path, answer) for step, answer in zip(steps, answers, strict=True)]
+
+    async def _follow(self, placed: Sequence[tuple[str, Entry, Entry]]) -> dict[str, Answer]:
+        """These stubs (path, files, lake) stand for those objects from now on. Their own metadata stays, and what an object has differently is found
+        by the next look.
+        """
+        candidates: list[Candidate] = []
+        stubs: list[NewStub] = []
+        for path, files, lake in placed:
+            origin = self._lazy.origin_of(path, lake)
+            if files.origin is None or files.version is None or files.posix is None or origin is None:
+                raise AssertionError(path)
+            candidates.append(Candidate(path, files.version, files.origin))
+            stubs.append(NewStub(path, files.posix, origin))
+        results = await self._lazy.guard.restub(candidates, stubs) if candidates else []
+        answers: dict[str, Answer] = {}
+        for (path, files, lake), stub, result in zip(placed, stubs, results, strict=True):
+            if result.outcome is Outcome.DONE and result.version is not None:
+                posix = replace(lake.posix, atime_ns=stub.posix.atime_ns) if lake.posix else stub.posix
+                followed = replace(files, version=result.version, posix=posix, origin=stub.origin)
+                answers[path] = Agreed(followed, lake)
+            else:
+                # It was loaded, written to or renamed meanwhile: the next look tells. The object is there, and its bytes are the right ones.
+                answers[path] = result.error or PreconditionFailed(f"{display(path)} moved on meanwhile")
+        return answers
+
+    async def export_delete(self, steps: Sequence[Step]) -> list[Answer]:
+        """As in any link, but not while a stub that has another name now stands for the object."""
+        needed = await self._release_needed(steps)
+        going = [s for s in steps if s.path not in needed]
+        answers: dict[str, Answer] = dict(needed)
+        answers |= zip([s.path for s in going], await super().export_delete(going) if going else [], strict=True)
+        return [answers[step.path] for step in steps]
+
+    async def _release_needed(self, steps: Sequence[Step]) -> dict[str, LakelinkError]:
+        """Objects that may not go yet, since a stub lives on for which nothing else stands; it is loaded, and then they may."""
+        refused: dict[str, LakelinkError] = {}
+        for step in steps:
+            base = step.look.base
+            inode = base.files.version.ino if base and base.files.kind is Kind.FILE and base.files.version else 0
+            if not inode or step.lake is None or step.lake.kind is not Kind.FILE:
+                continue
+            living = await self._lazy.needed.living([inode], step.path)
+            if not living:
+                continue
+            loaded = await self._lazy.load(living)
+            if all(is_here(result) for result in loaded):
+                continue
+            refused[step.path] = PreconditionFailed(
+                f"the object at {display(step.path)} is still needed by {display(living[0])}, which is not loaded",
+                hint="It is tried again.",
+            )
+        return refused
+
+
+def _replaces(step: Step) -> bool:
+    """Whether an object of ours is about to be overwritten by something that is not the file which stood for it."""
+    base, files = step.look.base, step.files
+    return (
+        base is not None
+        and step.lake is not None
+        and (
+            files is None
+            or files.version is None
+            or base.files.version is None
+            or files.version.ino != base.files.version.ino
+        )
+    )
+
+
+def _is_same(found: Entry, listed: Entry) -> bool:
+    mine, theirs = found.version, listed.version
+    return mine is not None and theirs is not None and mine.etag == theirs.etag
+
+
+def _agreed(answer: Entry | LakelinkError, lake: Entry | None) -> Answer:
+    if isinstance(answer, LakelinkError) or lake is None:
+        return answer if isinstance(answer, LakelinkError) else None
+    return Agreed(answer, lake)
+
+
+def _lost(step: Step, error: LakelinkError) -> LakelinkError:
+    """Why a stub has no copy. Where its object is gone for good, nothing that is tried again will help."""
+    origin = step.files.origin if step.files else None
+    if origin is None or not isinstance(error, NotFound | ChangedWhileRead):
+        return error
+    return ContentLost(
+        f"{display(step.path)} stands for {display(origin.path)} as it was, and that is gone from the lake",
+        hint=f"Put that version back at {display(origin.path)}, or remove the file.",
+    )

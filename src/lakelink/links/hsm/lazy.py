@@ -1,0 +1,61 @@
+"""What makes a link lazy, for everyone who carries its changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from lakelink.links.hsm.base import Guard, Outcome, Result
+from lakelink.links.hsm.files import LazyFiles
+from lakelink.model.entry import Entry, Origin, Posix
+from lakelink.model.linkspec import Lazy, Refresh
+
+MODE_OF_A_FILE = 0o644
+"""Of an object that tells no mode, or has not been asked yet."""
+
+
+class Needed(Protocol):
+    """Knows which stubs still stand for an object that is about to be replaced or removed."""
+
+    async def living(self, inodes: Sequence[int], path: str) -> list[str]:
+        """Paths of the tree at which a stub of the object at `path` lives under one of these inodes."""
+        ...
+
+
+@dataclass(slots=True)
+class Laziness:
+    """The guard of the tree, and how the link uses it."""
+
+    guard: Guard
+    files: LazyFiles
+    location: str  # the link's lake, as origins name it
+    spec: Lazy
+    uid: int  # the owner that files have until the lake tells another: that of the tree's top
+    gid: int
+    needed: Needed
+
+    def makes_stub(self, old: Entry | None) -> bool:
+        """Whether the next version of a file comes as a stub. `old`: what is here now."""
+        loads = self.spec.refresh is Refresh.LOAD and old is not None and old.resident
+        return not loads
+
+    def posix_of(self, lake: Entry) -> Posix:
+        """What a stub is given for an object: its own metadata, or the defaults."""
+        if lake.posix is not None:
+            return lake.posix
+        time_ns = lake.version.time_ns if lake.version else 0
+        return Posix(MODE_OF_A_FILE, self.uid, self.gid, time_ns, time_ns)
+
+    def origin_of(self, path: str, lake: Entry) -> Origin | None:
+        """The origin of a stub for the object that was seen at `path`."""
+        return Origin(self.location, path, lake.version) if lake.version else None
+
+    async def load(self, paths: Sequence[str]) -> list[Result]:
+        """Have the bytes of these files here, so that they can be read. What is not a stub stays as it is."""
+        return await self.guard.restore(paths) if paths else []
+
+
+def is_here(result: Result) -> bool:
+    """Whether the file has its bytes now."""
+    return result.outcome in {Outcome.DONE, Outcome.ALREADY}

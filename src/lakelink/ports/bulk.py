@@ -1,0 +1,284 @@
+"""Large answers: one thread and one connection each, the bytes from the socket through one small buffer to whoever wants them.
+
+awscrt hands a body over in pieces of 16 KiB, each with a call into Python; collected natively, it is copied twice through memory that has left
+the processor's cache by then. Here `http.client` reads 256 KiB at a time into a buffer that stays in the cache while it is written and summed,
+and the interpreter lock is free meanwhile: measured at half the CPU time. A request goes out as it was signed, and nothing is tried again here.
+What is not possible this way (a proxy) is left to the ordinary connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from lakelink.errors import Unreachable
+from lakelink.ports.crt_io import Endpoint, TlsSettings, proxy_url
+from lakelink.ports.wire import Chunk, WireRequest, WireResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+log = logging.getLogger("lakelink.wire")
+
+MIN_BULK_BYTES = 1 << 20  # below, a thread costs more than it saves
+MAX_HELD_BYTES = 8 << 20  # of an answer without a sink
+AT_ONCE = 8  # whoever finds no room takes an ordinary connection
+BUFFER_BYTES = 256 << 10
+MAX_ERROR_BODY_BYTES = 64 << 10
+IDLE_S = 20.0  # as with ordinary connections
+
+
+class Message(Protocol):
+    """A signed request: awscrt's HttpRequest."""
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def headers(self) -> Iterable[tuple[str, str]]: ...
+
+
+class BulkReceiver:
+    """Receives answers of 1 MiB and more for one endpoint and its virtual hosts. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        tls: TlsSettings,
+        *,
+        connect_timeout_s: float,
+        stall_timeout_s: float,
+        proxy: str | None,
+        environ: Mapping[str, str],
+    ) -> None:
+        self._endpoint = endpoint
+        self._tls = tls
+        self._connect_timeout_s = connect_timeout_s
+        self._stall_timeout_s = stall_timeout_s
+        self._usable = not proxy_url(endpoint, proxy, environ)
+        self._context: ssl.SSLContext | None = None
+        self._free: list[tuple[_Line, float]] = []
+        self._running: set[_Answer] = set()
+
+    def takes(self, request: WireRequest) -> bool:
+        """Whether this request should come here now."""
+        size = request.bulk_bytes
+        fits = size >= MIN_BULK_BYTES and (request.sink is not None or size <= MAX_HELD_BYTES)
+        return fits and self._usable and len(self._running) < AT_ONCE
+
+    async def send(self, request: WireRequest, message: Message) -> WireResponse:
+        """As `S3Wire.send`, of a signed message.
+
+        Raises:
+            Unreachable: no whole answer; a sink has what came of it. Where this side cannot agree on TLS with the other one, the next attempts
+            belong to ordinary connections: they know what is wrong, or get on.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            line = self._line(request.host, loop.time())
+        except OSError as error:  # the certificates cannot be used
+            self._usable = False
+            raise Unreachable(f"{request.operation}: {error}") from error
+        answer = _Answer(request, message, line, loop.create_future())
+        self._running.add(answer)
+        threading.Thread(target=answer.run, args=(loop,), name="lakelink-bulk", daemon=True).start()
+        try:
+            return await answer.result
+        except Unreachable as error:
+            if isinstance(error.__cause__, ssl.SSLError):
+                self._usable = False
+                log.info("wire.bulk_refused", extra={"reason": str(error)})
+            raise
+        finally:
+            self._running.discard(answer)
+            if answer.clean and self._usable:
+                self._free.append((line, loop.time()))
+            else:
+                answer.leave()
+
+    def sweep(self, now_s: float) -> None:
+        """Close what was not used for a while; the oldest are in front."""
+        while self._free and now_s - self._free[0][1] > IDLE_S:
+            self._free.pop(0)[0].release()
+
+    @property
+    def idle(self) -> int:
+        return len(self._free)
+
+    def close(self) -> None:
+        """Close all connections; requests under way fail with Unreachable."""
+        self._usable = False
+        while self._free:
+            self._free.pop()[0].release()
+        for answer in self._running:
+            answer.line.close()
+
+    def _line(self, host: str, now_s: float) -> _Line:
+        self.sweep(now_s)
+        for number in reversed(range(len(self._free))):
+            if self._free[number][0].host == host:
+                return self._free.pop(number)[0]
+        return _Line(host, self._connection(host), self._stall_timeout_s)
+
+    def _connection(self, host: str) -> http.client.HTTPConnection:
+        name = host.partition(":")[0] or self._endpoint.host  # a virtual host is a name, never an IPv6 address
+        if not self._endpoint.tls:
+            return http.client.HTTPConnection(name, self._endpoint.port, timeout=self._connect_timeout_s)
+        if self._context is None:
+            self._context = _context(self._tls)
+        return http.client.HTTPSConnection(
+            name, self._endpoint.port, timeout=self._connect_timeout_s, context=self._context
+        )
+
+
+def _context(settings: TlsSettings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=settings.ca_bundle or None)
+    if not settings.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class _Line:
+    """One connection, its buffer, and its end: `close` may come from another thread and ends a call that waits."""
+
+    def __init__(self, host: str, connection: http.client.HTTPConnection, stall_timeout_s: float) -> None:
+        self.host = host
+        self.buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._connection = connection
+        self._stall_timeout_s = stall_timeout_s
+        self._closed = False
+
+    def ask(self, message: Message) -> http.client.HTTPResponse:
+        """Send, and wait for the head of the answer. A connection that was closed since its last use is made anew, once."""
+        used = self._connection.sock is not None
+        try:
+            return self._ask(message)
+        except (ConnectionError, http.client.BadStatusLine):
+            if not used or self._closed:
+                raise
+        self._connection.close()
+        return self._ask(message)
+
+    def _ask(self, message: Message) -> http.client.HTTPResponse:
+        connection = self._connection
+        if connection.sock is None:
+            connection.connect()
+            connection.sock.settimeout(self._stall_timeout_s)  # type: ignore[attr-defined]  # connected
+        if self._closed:
+            raise ConnectionAbortedError("nobody waits any more")
+        connection.putrequest(message.method, message.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in message.headers:
+            connection.putheader(name, value)
+        connection.endheaders()
+        return connection.getresponse()
+
+    def close(self) -> None:
+        self._closed = True
+        sock = self._connection.sock
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def release(self) -> None:
+        """Close it; nobody uses it."""
+        self._connection.close()
+
+
+class _Answer:
+    """One request and what comes of it. `run` is its thread; the rest belongs to the loop."""
+
+    def __init__(
+        self, request: WireRequest, message: Message, line: _Line, result: asyncio.Future[WireResponse]
+    ) -> None:
+        self.line = line
+        self.result = result
+        self.clean = False
+        self._request = request
+        self._message = message
+        self._sink: Callable[[Chunk], None] | None = request.sink
+        self._gate = threading.Lock()
+        self._left = False
+
+    def leave(self) -> None:
+        """Nobody waits any more. The sink is not running when this returns, and is never called again: its file may be closed."""
+        self.line.close()
+        with self._gate:
+            self._left, self._sink = True, None
+
+    def run(self, loop: asyncio.AbstractEventLoop) -> None:
+        outcome: WireResponse | Exception
+        try:
+            outcome = self._receive()
+        except _SinkError as failed:
+            outcome = failed.error
+        except (OSError, http.client.HTTPException) as error:
+            reason = str(error) or type(error).__name__
+            if isinstance(error, TimeoutError):
+                reason = "no byte moved for too long"
+            outcome = Unreachable(f"{self._request.operation}: {reason}")
+            outcome.__cause__ = error
+        self.clean = isinstance(outcome, WireResponse) and self.clean
+        if not self.clean:
+            self.line.release()
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for the answer
+            loop.call_soon_threadsafe(self._settle, outcome)
+
+    def _settle(self, outcome: WireResponse | Exception) -> None:
+        if self.result.done():
+            return
+        if isinstance(outcome, Exception):
+            self.result.set_exception(outcome)
+        else:
+            self.result.set_result(outcome)
+
+    def _receive(self) -> WireResponse:
+        response = self.line.ask(self._message)
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        if not 200 <= response.status < 300:
+            body = response.read(MAX_ERROR_BODY_BYTES)
+            self.clean = response.isclosed() and not response.will_close
+            return WireResponse(response.status, headers, body, len(body))
+        announced = response.length
+        if self._sink is None:
+            body = response.read(
+                self._request.bulk_bytes + 1
+            )  # one more shows that it is not the range that was asked for
+            received = len(body)
+        else:
+            body, received = b"", self._pour(response)
+        if announced is not None and received < min(announced, self._request.bulk_bytes + 1):
+            raise http.client.IncompleteRead(b"", announced - received)
+        self.clean = response.isclosed() and not response.will_close
+        return WireResponse(response.status, headers, body, received)
+
+    def _pour(self, response: http.client.HTTPResponse) -> int:
+        received, buffer = 0, self.line.buffer
+        while count := response.readinto(buffer):
+            with self._gate:
+                if self._left or self._sink is None:
+                    raise ConnectionAbortedError("nobody waits any more")
+                try:
+                    self._sink(buffer[:count])
+                except OSError as error:
+                    raise _SinkError(error) from error
+            received += count
+        return received
+
+
+class _SinkError(Exception):
+    """The caller's own file does not take the bytes: not the connection's fault."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__()
+        self.error = error

@@ -1,0 +1,201 @@
+"""From an OpenSSH server to the gateway on the same port: the same client, with the same known_hosts, key or password, notices nothing. And back."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.integration.gateway import old_server
+
+BY_PASSWORD = ("yescrypt", "sha512", "sha256", "bcrypt", "bound")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A running old server, and an empty gateway with its settings."""
+    old_server.needed()
+    directory = tmp_path_factory.mktemp("cutover")
+    server = old_server.build(directory)
+    server.start()
+    place = Place(server, directory)
+    yield place
+    server.stop()
+
+
+class Place:
+    def __init__(self, server, directory):
+        self.server = server
+        self.directory = directory
+        self.config = directory / "lakelink.toml"
+        self.config.write_text("[gateway]\nworkers = 1\n")
+        self.askpass = directory / "askpass"
+        self.askpass.write_text(f"#!/bin/sh\necho '{old_server.PASSWORD}'\n")
+        self.askpass.chmod(0o700)
+
+    def lakelink(self, *words, given="", code=0):
+        """Run a command; the result is what it printed."""
+        environ = os.environ | {
+            "LAKELINK_STATE_DIR": str(self.directory / "state"),
+            "LAKELINK_CONFIG": str(self.config),
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "lakelink", *words],
+            input=given,
+            capture_output=True,
+            text=True,
+            env=environ,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
+
+    def step(self, name, *words, **options):
+        return self.lakelink("gateway", "import", name, "--out", str(self.directory / "out"), *words, **options)
+
+    @contextlib.contextmanager
+    def gateway(self, port):
+        """The gateway on that port, until the end."""
+        environ = os.environ | {
+            "LAKELINK_STATE_DIR": str(self.directory / "state"),
+            "LAKELINK_CONFIG": str(self.config),
+        }
+        command = [sys.executable, "-m", "lakelink", "gateway", "serve", "--listen", f"127.0.0.1:{port}"]
+        with (self.directory / "gateway.log").open("ab") as log:
+            process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
+        try:
+            _await_port(process, port)
+            yield
+        finally:
+            process.terminate()
+            process.wait(60)
+
+    def sftp(self, user, commands, *options):
+        """The lines that OpenSSH's sftp prints, given its commands. Its known_hosts has the old server's keys and nothing else."""
+        environ = os.environ | {"SSH_ASKPASS": str(self.askpass), "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": "none"}
+        batch = self.directory / "batch"
+        batch.write_text("\n".join(commands) + "\n")
+        words = self.server.client(user, *options)
+        if user in BY_PASSWORD:
+            words += ["-o", "PubkeyAuthentication=no"]
+        # BatchMode would forbid passwords: the commands come by standard input.
+        with batch.open("rb") as given:
+            done = subprocess.run(
+                ["sftp", "-q", *words, "127.0.0.1"],
+                stdin=given,
+                capture_output=True,
+                env=environ,
+                timeout=120,
+                check=False,
+            )
+        output = (done.stdout + done.stderr).decode()
+        assert done.returncode == 0, output
+        return [line for line in output.splitlines() if line and not line.startswith(("sftp>", "Partners only."))]
+
+
+def _await_port(process, port):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"nothing listens on {port}")
+
+
+def free_port():
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return held.getsockname()[1]
+
+
+def what_each_sees(place, tag):
+    """A session of every user: where it begins, what it sees, and a file that it drops."""
+    seen = {}
+    for user in old_server.PEOPLE:
+        drop = place.directory / f"{user}-{tag}.txt"
+        drop.write_text(f"{user} {tag}\n")
+        lines = place.sftp(
+            user,
+            [
+                "pwd",
+                "ls -1 /",
+                "ls -1 /outgoing",
+                f"put {drop} drop.txt",
+                "ls -1",
+                f"get /outgoing/welcome.txt {place.directory}/got",
+            ],
+        )
+        seen[user] = [
+            line for line in lines if not line.startswith(("Uploading", "Fetching", "/outgoing/welcome", str(drop)))
+        ]
+        assert (place.directory / "got").read_text() == f"for {user}\n"
+    return seen
+
+
+def test_a_client_notices_nothing_when_the_port_moves_and_nothing_when_it_moves_back(place):
+    server = place.server
+    before = what_each_sees(place, "before")
+    assert before["keyed"][0] == "Remote working directory: /upload"
+
+    # Look and plan; both read only.
+    place.step("scan", "--root", str(server.root))
+    place.step("plan", "--home", f"{place.directory}/lake/{{user}}")
+    place.step("apply")
+    place.config.write_text((place.directory / "out" / "gateway.toml").read_text())
+    place.step("sync")
+    side = free_port()
+    with place.gateway(side):
+        checks = json.loads(
+            place.step(
+                "verify",
+                "--new",
+                f"127.0.0.1:{side}",
+                "--old",
+                f"127.0.0.1:{server.port}",
+                "--test-user",
+                "bcrypt",
+                "--listing",
+                "--json",
+                given=old_server.PASSWORD + "\n",
+            )
+        )["checks"]
+    verdicts = {check["subject"]: check["verdict"] for check in checks}
+    assert [verdicts[f"host key {kind}"] for kind in ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256")] == [
+        "good"
+    ] * 3, checks
+    assert verdicts["user bcrypt: password at the new server"] == "good"
+    assert not [check for check in checks if check["verdict"] == "failed"], checks
+    assert {check["verdict"] for check in checks if ": key " in check["subject"]} == {"good"}
+    assert {check["verdict"] for check in checks if check["subject"].endswith(": files")} == {"good"}
+
+    # Cut over: the old server lets go of its port, and the gateway takes it.
+    server.stop()
+    place.step("sync")
+    with place.gateway(server.port):
+        after = what_each_sees(place, "after")
+        refused = subprocess.run(
+            ["sftp", "-q", "-b", "/dev/null", *server.client("shell"), "127.0.0.1"],
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert refused.returncode == 255
+        with pytest.raises(AssertionError, match=r"denied|Permission|failed|Failure"):
+            place.sftp("keyed", [f"-put {server.key}.pub /outgoing/x", f"put {server.key}.pub /outgoing/x"], "-b", "-")
+    assert after == before
+    assert (place.directory / "lake" / "keyed" / "upload" / "drop.txt").read_text() == "keyed after\n"
+
+    # And back: what was made is taken back, and the old server serves as before.
+    told = json.loads(place.step("rollback", "--json"))
+    assert sorted(told["removed"]) == sorted(old_server.PEOPLE)
+    assert told["host_keys"] == "removed"
+    assert json.loads(place.lakelink("gateway", "user", "list", "--json"))["users"] == []
+    server.start()
+    assert what_each_sees(place, "back") == before

@@ -1,0 +1,225 @@
+"""Whatever dies, whenever: a reader gets the true bytes or an error, never zeros, and never waits for ever."""
+
+from __future__ import annotations
+
+import os
+import signal
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+
+from lakelink.links.hsm.base import Outcome
+from lakelink.links.hsm.holding import find_holder
+from lakelink.links.hsm.stub import LOADED, STUB, Flags, Stub
+from lakelink.ports import permission
+from tests.integration.hsm.scene import MTIME_NS, Scene, eventually, finish, noise, waits
+
+DATA = noise(200_000, 1)
+
+
+def holder_pid(scene: Scene) -> int:
+    """As it says itself."""
+    held = find_holder(str(scene.backing))
+    assert held is not None
+    close(held)
+    return held.pid
+
+
+def freeze(scene: Scene) -> int:
+    """The worker stands still where it is; its number."""
+    pid = scene.guard.crew.worker_pid
+    os.kill(pid, signal.SIGSTOP)
+    return pid
+
+
+def test_a_worker_killed_before_it_saw_the_reader_is_followed_by_another(scene):
+    scene.make({"f": DATA})
+    pid = freeze(scene)
+    reader = scene.reader("f")
+    assert waits(reader)
+    os.kill(pid, signal.SIGKILL)
+    assert finish(reader)[0] == DATA
+
+
+def test_a_dead_holder_is_replaced_and_readers_notice_nothing(scene):
+    scene.make({"f": DATA, "g": DATA[::-1]})
+    os.kill(holder_pid(scene), signal.SIGKILL)
+    assert scene.cat("f") == DATA
+    eventually(lambda: (held := find_holder(str(scene.backing))) is not None and close(held))
+    assert scene.cat("g") == DATA[::-1]
+
+
+def close(held) -> bool:
+    os.close(held.group_fd)
+    held.connection.close()
+    return True
+
+
+def test_holder_and_worker_killed_together_leave_readers_waiting_for_their_bytes(scene):
+    scene.make({"f": DATA})
+    pid = freeze(scene)
+    reader = scene.reader("f")
+    assert waits(reader)
+    os.kill(holder_pid(scene), signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
+    assert finish(reader)[0] == DATA
+
+
+def test_another_daemon_takes_over_marks_readers_and_worker(scene):
+    scene.make({"f": DATA, "g": DATA})
+    freeze(scene)
+    reader = scene.reader("f")
+    assert waits(reader)
+    abandon(scene)
+    scene.again()
+    assert not scene.guard.crew.fresh
+    assert finish(reader)[0] == DATA
+    assert scene.cat("g") == DATA
+
+
+def abandon(scene: Scene) -> None:
+    """The daemon dies: its descriptors close, its tasks end, nothing else is done."""
+
+    async def die() -> None:
+        await scene.guard.crew.stop(keep=True)
+
+    scene.loop.run(die())
+
+
+def test_after_a_reboot_there_is_no_view_until_every_stub_is_marked(scene):
+    scene.make({f"d/{number}": noise(1000, number) for number in range(50)})
+    loaded = scene.cat("d/7")
+    scene.loop.run(scene.guard.settle())
+    scene.loop.run(scene.guard.stop())
+    assert not any(scene.view.iterdir())
+    assert find_holder(str(scene.backing)) is None
+    scene.again()
+    assert scene.guard.crew.fresh
+    assert scene.guard.marked.stubs == 49
+    assert scene.guard.marked.loaded == 1
+    assert loaded == scene.cat("d/7") == noise(1000, 7)
+    assert scene.cat("d/8") == noise(1000, 8)
+
+
+def test_marks_that_were_lost_with_every_process_come_back_before_the_view(scene):
+    scene.make({"f": DATA})
+    pid = scene.guard.crew.worker_pid
+    holder = holder_pid(scene)
+    abandon(scene)
+    for number in (pid, holder):
+        os.kill(number, signal.SIGKILL)
+    eventually(lambda: not Path(f"/proc/{holder}").exists() or "Z" in Path(f"/proc/{holder}/stat").read_text())
+    scene.again()
+    assert scene.guard.crew.fresh
+    assert scene.cat("f") == DATA
+
+
+# What a power failure leaves of a load and of a release, set up line by line
+
+
+def left(scene: Scene, path: str, flags: Flags, data: bytes, *, mtime_ns: int = MTIME_NS) -> None:
+    """A file as a power failure left it: these flags, these bytes (zero blocks are holes)."""
+    scene.put(path, DATA)
+    place = scene.tree / path
+    with place.open("wb") as file:
+        file.truncate(len(DATA))
+        for at in range(0, len(data), 4096):
+            if any(data[at : at + 4096]):
+                os.pwrite(file.fileno(), data[at : at + 4096], at)
+        scene.guard.tree.put(file.fileno(), Stub(scene.origin(path), MTIME_NS, flags))
+        os.utime(file.fileno(), ns=(mtime_ns, mtime_ns))
+
+
+def reboot(scene: Scene) -> None:
+    scene.loop.run(scene.guard.stop())
+    scene.again()
+
+
+HALF = DATA[: 24 * 4096] + bytes(len(DATA) - 24 * 4096)
+AFTER_POWER_FAILURE = {
+    "load, nothing written": (STUB, b""),
+    "load, MOVING and nothing written": (STUB | Flags.MOVING, b""),
+    "load, half written": (STUB | Flags.MOVING, HALF),
+    "load, wrong bytes before the checksum": (STUB | Flags.MOVING, DATA[::-1]),
+    "load, in use, half on the disk": (LOADED | Flags.UNSYNCED, HALF),
+    "load, in use, nothing on the disk": (LOADED | Flags.UNSYNCED, b""),
+    "load, in use, all on the disk": (LOADED | Flags.UNSYNCED, DATA),
+    "load, settled": (LOADED, DATA),
+    "release, before the punch": (STUB | Flags.MOVING, DATA),
+    "release, half punched": (STUB | Flags.MOVING, HALF),
+    "release, before the end": (STUB | Flags.MOVING, b""),
+}
+
+
+def test_what_a_power_failure_leaves_at_each_line_reads_as_the_true_bytes(any_file_system):
+    from tests.integration.hsm.conftest import scene_at
+
+    with scene_at(any_file_system, "power") as scene:
+        for number, (flags, data) in enumerate(AFTER_POWER_FAILURE.values()):
+            left(scene, f"f{number}", flags, data)
+        reboot(scene)
+        for number, line in enumerate(AFTER_POWER_FAILURE):
+            assert scene.cat(f"f{number}") == DATA, line
+            assert (scene.tree / f"f{number}").stat().st_mtime_ns == MTIME_NS, line
+
+
+def test_what_a_user_wrote_before_the_power_failed_is_kept_and_only_holes_are_filled(scene):
+    mine = noise(4096, 77)
+    written = HALF[:8192] + mine + HALF[12288:]
+    left(scene, "f", LOADED | Flags.UNSYNCED, written, mtime_ns=MTIME_NS + 5)
+    reboot(scene)
+    assert scene.cat("f") == DATA[:8192] + mine + DATA[12288:]
+    assert scene.sight("f").flags & Flags.DIRTY
+
+
+def test_bytes_written_while_nothing_guarded_are_neither_shown_as_the_object_nor_overwritten(scene):
+    left(scene, "f", STUB, HALF, mtime_ns=MTIME_NS + 5)
+    reboot(scene)
+    out, complaint = finish(scene.reader("f"))
+    assert not out
+    assert b"Input/output error" in complaint
+    assert (scene.tree / "f").stat().st_blocks > 0
+
+
+def test_a_stub_that_lost_its_attribute_is_not_read_where_it_may_stand_for_an_object(scene):
+    scene.make({"f": DATA, "g": DATA})
+    for name in ("f", "g"):
+        os.removexattr(scene.tree / name, "trusted.lakelink")
+    assert scene.sight("f").unknown
+    scene.loop.run(scene.guard.stop())
+    from lakelink.links.hsm.guard import KernelGuard
+
+    scene.guard = KernelGuard(scene.spec)
+    scene.guard.set_suspect(lambda path, size: path == "f" and size == len(DATA))
+    scene.loop.run(scene.guard.start())
+    out, complaint = finish(scene.reader("f"))
+    assert (out, b"Input/output error" in complaint) == (b"", True)
+    assert scene.cat("g") == bytes(len(DATA))
+
+
+def test_a_worker_killed_amid_releases_leaves_only_whole_files_and_whole_stubs(scene):
+    files = {f"d/{number}": noise(30_000, number) for number in range(30)}
+    scene.make(files)
+    for path, data in files.items():
+        assert scene.cat(path) == data
+    for watched in ("d/0", "d/13", "d/26"):
+        work = scene.loop.start(scene.guard.release([scene.candidate(path) for path in files]))
+        eventually(partial(begun, scene, watched, work))
+        os.kill(scene.guard.crew.worker_pid, signal.SIGKILL)
+        outcomes = {one.outcome for one in work.result(60)}
+        assert outcomes <= {Outcome.DONE, Outcome.ALREADY, Outcome.IN_USE}
+        for path, data in files.items():
+            assert scene.cat(path) == data
+
+
+def begun(scene: Scene, path: str, work: Future) -> bool:
+    return scene.is_stub(path) or work.done()
+
+
+def test_marks_all_gone_are_noticed_by_nobody_once_the_guard_was_started_again(scene):
+    scene.make({"f": DATA})
+    permission.flush_marks(scene.guard.crew.group_fd)
+    scene.loop.run(scene.guard.stop())
+    assert find_holder(str(scene.backing)) is None
+    scene.again()
+    assert scene.cat("f") == DATA
