@@ -126,7 +126,7 @@ def _rclone(bench: Bench, stack: ExitStack, remote: str) -> Server:
     _keys(directory)
     port = _port()
     command = [str(peers.BIN / "rclone"), "serve", "sftp", remote, "--addr", f"127.0.0.1:{port}"]
-    command += ["--authorized-keys", str(directory / "key.pub"), "--key", str(directory / "host"), "--no-modtime"]
+    command += ["--authorized-keys", str(directory / "key.pub"), "--key", str(directory / "host")]
     environment = {**os.environ, **bench.store.environment(bench.state)}
     return Server("rclone serve", _started(stack, command, port, environment), port, "partner", directory)
 
