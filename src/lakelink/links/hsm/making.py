@@ -17,6 +17,7 @@ from lakelink.links.hsm.stub import ATTRIBUTE, STUB, Stub
 from lakelink.links.hsm.tree import Tree
 from lakelink.model.entry import Version
 from lakelink.model.path import display
+from lakelink.ports import permission
 
 _NAMELESS = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -58,7 +59,7 @@ def _make_one(tree: Tree, directory_fd: int, new: NewStub) -> Version | Lakelink
         fd = os.open(".", _NAMELESS, 0o600, dir_fd=directory_fd)
         try:
             version = prepare(tree, fd, new)
-            os.link(b"/proc/self/fd/%d" % fd, os.fsencode(name), dst_dir_fd=directory_fd, follow_symlinks=True)
+            permission.link_fd(fd, directory_fd, os.fsencode(name))
         finally:
             os.close(fd)
     except OSError as error:
