@@ -320,4 +320,10 @@ def test_an_upload_reaches_the_lake_and_through_a_link_a_directory(tmp_path, sea
             text = page.read().decode()
         assert 'lakelink_gateway_logins_total{result="done"} 1\n' in text
         assert "lakelink_gateway_uploaded_bytes_total 6\n" in text
+        (tmp_path / "lakelink.toml").write_text('[serve]\nmetrics = "0"\n')
+        daemon.send(signal.SIGHUP)
+        wait_for(lambda: program("gateway", "sessions").code == 4, "the gateway to stop with its section")
+        (tmp_path / "lakelink.toml").write_text('[gateway]\nlisten = "0"\n[serve]\nmetrics = "0"\n')
+        daemon.send(signal.SIGHUP)
+        wait_for(lambda: program("gateway", "sessions").code == 0, "the gateway to start with its section")
         assert daemon.stop() == 0

@@ -131,10 +131,12 @@ def _gateway(status: GatewayStatus) -> dict[str, Any]:
 
 
 def _line(session: LiveSession) -> str:
+    from lakelink.model.path import display
     from lakelink.model.units import format_bytes, format_duration
 
     now_s = time.time()
     moved = f"{format_bytes(session.uploaded_bytes)} up, {format_bytes(session.downloaded_bytes)} down"
     since = format_duration(max(0.0, now_s - session.since_ns / 1e9))
     idle = format_duration(max(0.0, now_s - session.active_ns / 1e9))
-    return f"{session.id}  {session.user}  {session.address}  for {since}, idle {idle}, {moved}  {session.client}"
+    client = display(session.client)  # a client may call itself anything
+    return f"{session.id}  {display(session.user)}  {session.address}  for {since}, idle {idle}, {moved}  {client}"
