@@ -46,6 +46,7 @@ def doctor(*locations: str, output: Output = Output()) -> int:
 def _all(locations: tuple[str, ...], config: str | None) -> Iterator[Finding]:
     from lakelink.cli.checks.access import access
     from lakelink.cli.checks.gateway import gateway
+    from lakelink.cli.checks.hsm import lazy
     from lakelink.cli.checks.links import links
     from lakelink.cli.checks.machine import machine
     from lakelink.cli.checks.settings import read_settings
@@ -53,6 +54,7 @@ def _all(locations: tuple[str, ...], config: str | None) -> Iterator[Finding]:
 
     settings = read_settings(config)
     yield from machine(state_dir_path())
+    yield from lazy(state_dir_path(), locations)
     yield settings.finding
     yield from links(state_dir_path())
     if settings.document is not None:

@@ -73,6 +73,7 @@ _open_by_handle_at = _function("open_by_handle_at", _int, _pointer, _int)
 _fallocate = _function("fallocate", _int, _int, ctypes.c_int64, ctypes.c_int64)
 _mount = _function("mount", _text, _text, _text, ctypes.c_ulong, _pointer)
 _umount2 = _function("umount2", _text, _int)
+_linkat = _function("linkat", _int, _text, _int, _text, _int)
 _syncfs = _function("syncfs", _int)
 
 
@@ -176,6 +177,11 @@ def open_handle(mount_fd: int, handle: bytes, flags: int) -> int:
     return _checked(
         _open_by_handle_at, mount_fd, ctypes.create_string_buffer(handle, len(handle)), flags | os.O_CLOEXEC
     )
+
+
+def link_fd(fd: int, directory_fd: int, name: bytes) -> None:
+    """Give a file without a name (O_TMPFILE) one; EEXIST where it is taken. By the descriptor itself, which CAP_DAC_READ_SEARCH allows."""
+    _checked(_linkat, fd, b"", directory_fd, name, _AT_EMPTY_PATH)
 
 
 def allocate(fd: int, size_bytes: int) -> None:

@@ -15,6 +15,7 @@ import asyncssh
 import pytest
 
 from lakelink.gateway.server import login
+from lakelink.gateway.server.pace import Pace
 from lakelink.gateway.server.throttle import ThrottleRule
 from tests.integration.gateway.server_scene import PASSWORD, account, server
 
@@ -402,3 +403,39 @@ def test_environment_variables_are_not_taken(tmp_path):
             return [channel.get_environment() for channel in session.channels]
 
     assert all(not environment for environment in asyncio.run(story()))
+
+
+def test_a_user_moves_no_more_than_its_bandwidth_over_all_its_sessions(tmp_path, monkeypatch):
+    """By the server's own clock: it goes forward by what is waited, so the test takes no such time."""
+    rate, size = 100_000, 400_000
+    content = bytes(range(256)) * (size // 256 + 1)
+    clock = [0.0]
+    waited = []
+
+    def at_once(loop, really):
+        def call_later(delay_s, callback, *args, **options):
+            if getattr(callback, "__name__", "") in {"_read_on", "_flush_now"}:
+                waited.append(delay_s)
+                clock[0] += delay_s
+                delay_s = 0
+            return really(delay_s, callback, *args, **options)
+
+        monkeypatch.setattr(loop, "call_later", call_later)
+
+    async def story():
+        loop = asyncio.get_running_loop()
+        at_once(loop, loop.call_later)
+        async with server(tmp_path, [account(bandwidth_bytes_per_s=rate)]) as scene:
+            pace = Pace(rate, lambda: clock[0])
+            monkeypatch.setattr(scene.worker.server, "pace", lambda _: pace)
+            async with scene.connect() as one, one.start_sftp_client() as first, first.open("/x", "wb") as file:
+                await file.write(content[:size])
+            up_s = sum(waited)
+            async with scene.connect() as two, two.start_sftp_client() as second, second.open("/x", "rb") as file:
+                got = await file.read()
+            return got, up_s, sum(waited) - up_s
+
+    got, up_s, down_s = asyncio.run(story())
+    assert got == content[:size]
+    for seconds in (up_s, down_s):
+        assert 0.9 * size / rate <= seconds <= 1.3 * size / rate

@@ -200,3 +200,30 @@ def test_what_was_written_can_be_read_back_before_it_is_sent_on(read_late):
         assert bench.content == expected
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("size", [10, 500])
+@pytest.mark.parametrize("age_s", [60, 0])
+def test_what_turns_out_to_be_there_is_replaced_if_it_was_there_before_and_stays_if_it_is_new(size, age_s):
+    async def story():
+        bench = Bench(b"there all the time", keep=False)
+
+        async def look():
+            (found,) = await bench.location.stat(["f"])
+            return found
+
+        now_ns = SystemClock().time_ns() + age_s * 10**9
+        target = Target(bench.location, "f", None, SystemClock(), look=look, opened_ns=now_ns)
+        writer = stream.StreamWriter(target, POSIX, Spool("", bench.spool_room), bench.room)
+        try:
+            await writer.write(0, memoryview(b"y" * size))
+            await writer.commit()
+        except PreconditionFailed:
+            assert age_s == 0
+        else:
+            assert age_s > 0
+        await writer.discard()
+        assert bench.content == (b"y" * size if age_s else b"there all the time")
+        bench.require_nothing_held()
+
+    asyncio.run(story())

@@ -48,6 +48,7 @@ async def rename(places: Places, move: Move, most_paths: int) -> None:
     known = places.shared.known
     known.forget(move.old.text, move.old.relative)
     known.saw(move.new.text, move.new.relative, found)
+    known.made(move.new.text, move.new.relative)
 
 
 async def _rename_directory(places: Places, move: Move, most_paths: int) -> None:
@@ -66,6 +67,7 @@ async def _rename_directory(places: Places, move: Move, most_paths: int) -> None
         await _copy_tree(location, move, found)
     known.forget_below(move.old.text, move.old.relative)
     known.saw_directory(move.new.text, move.new.relative)
+    known.made(move.new.text, move.new.relative)
 
 
 async def _tree(location: Location, top: str, most_paths: int) -> list[tuple[str, Entry]]:

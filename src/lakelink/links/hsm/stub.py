@@ -73,6 +73,10 @@ class Coded:
     flags: Flags
 
 
+_DIRTY = int(Flags.DIRTY)
+_BYTES = [bytes((number,)) for number in range(0x80)]
+
+
 class Unreadable(ValueError):
     """The attribute is not one of ours, or of a later format: nothing may be concluded, and nothing done to the file."""
 
@@ -86,9 +90,9 @@ def encode(stub: Stub, place: int) -> bytes:
     version = stub.origin.version
     name = stub.origin.path.rpartition("/")[2]
     version_id = version.version_id.encode()
-    value = b"".join((
-        bytes((FORMAT,)),
-        _number(stub.flags & ~Flags.DIRTY),
+    value = b"%c%b%b%b%b%b%b%b%b%b" % (
+        FORMAT,
+        _number(int(stub.flags) & ~_DIRTY),
         _number(place),
         _number(version.size_bytes),
         _time(version.time_ns),
@@ -97,7 +101,7 @@ def encode(stub: Stub, place: int) -> bytes:
         _number(len(version_id)),
         version_id,
         name.encode("utf-8", "surrogateescape"),
-    ))  # fmt: skip
+    )
     if len(value) > MAX_VALUE_BYTES:
         raise ValueError(f"{len(value)} bytes do not fit into an attribute")
     return value
@@ -129,6 +133,8 @@ def decode(value: bytes) -> Coded:
 
 def _number(number: int) -> bytes:
     """LEB128: seven bits a byte, the lowest first."""
+    if number <= 0x7F:
+        return _BYTES[number]
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
@@ -149,6 +155,8 @@ def _read_number(value: bytes, at: int) -> tuple[int, int]:
 
 def _time(time_ns: int) -> bytes:
     """Two low bits: 1 = negative, 2 = in nanoseconds; else in whole seconds, as Last-Modified is."""
+    if not time_ns:
+        return _BYTES[0]
     size_ns, sign = abs(time_ns), int(time_ns < 0)
     seconds, rest = divmod(size_ns, _SECOND_NS)
     return _number(size_ns << 2 | 2 | sign if rest else seconds << 2 | sign)
@@ -171,7 +179,7 @@ def _ident(version: Version) -> bytes:
         return _number(len(raw) << 2 | _TEXT) + raw
     digest, parts = match.groups()
     if parts is None:
-        return bytes((_MD5,)) + bytes.fromhex(digest)
+        return _BYTES[_MD5] + bytes.fromhex(digest)
     return _number(int(parts) << 2 | _MULTIPART) + bytes.fromhex(digest)
 
 
