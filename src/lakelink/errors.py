@@ -301,6 +301,7 @@ class ContentLost(LakelinkError):
     """The version of an object that a stub stands for is gone from the lake: what the file held is not to be had any more."""
 
     code = "LL422"
+    exit_code = 1
 
 
 class Tampered(LakelinkError):

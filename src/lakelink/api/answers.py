@@ -164,3 +164,23 @@ class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
     succeeded: int
     failed: int
     message: str
+
+
+class HsmPath(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of a lazy link: how it stands, or why nothing was done to it."""
+
+    path: WirePath
+    flags: list[str]
+    size_bytes: int
+    allocated_bytes: int
+    message: str = ""
+
+
+class HsmReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a command on the files of a lazy link, or how far it is."""
+
+    files: int = 0
+    bytes: int = 0
+    already: int = 0
+    failed: int = 0
+    paths: list[HsmPath] = []

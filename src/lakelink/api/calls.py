@@ -15,6 +15,7 @@ from lakelink.api.answers import (
     Checked,
     Daemon,
     HeldPath,
+    HsmReport,
     LinkDetail,
     LogEntry,
     PathConflict,
@@ -209,6 +210,23 @@ class CancelTask(Call[TaskInfo], frozen=True, kw_only=True):
     task: str
 
 
+class HsmCommand(Call[HsmReport], frozen=True, kw_only=True):
+    """Do something about the files of a lazy link, at and below these paths (of the link; "" is all of it).
+
+    "release" with `older_than_s` or `until_free_bytes` goes by last use, the oldest first. `flags` are for "set" and "clear".
+    """
+
+    name = "link-hsm"
+    long = True
+    link: str
+    action: Literal["state", "restore", "release", "archive", "set", "clear"]
+    paths: list[WirePath] = []
+    include: list[str] = []
+    flags: list[str] = []
+    older_than_s: float | None = None
+    until_free_bytes: int | None = None
+
+
 class GetGateway(Call[GatewayStatus], frozen=True, kw_only=True):
     """How the gateway stands."""
 
@@ -238,5 +256,6 @@ class LiftBan(Call[bool], frozen=True, kw_only=True):
 
 GATEWAY = (GetGateway, ListSessions, KickSessions, LiftBan)
 """What the gateway of a state directory answers, by itself or through the daemon that runs it."""
+
 
 CALLS: dict[str, type[Call[Any]]] = {cls.name: cls for cls in Call.__subclasses__()}

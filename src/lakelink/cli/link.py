@@ -25,6 +25,7 @@ MAKING = Group("Links", sort_key=1)
 RUNNING = Group("While they run", sort_key=2)
 LEFT = Group("What did not travel", sort_key=3)
 TASKS = Group("Tasks", sort_key=4)
+HOLDING = Group("Lazy links", sort_key=5)
 
 
 class Command(NamedTuple):
@@ -52,6 +53,8 @@ COMMANDS = {
     "held": Command("troubles:held", LEFT, "List changes that the link's policies do not carry."),
     "problems": Command("troubles:problems", LEFT, "List paths that cannot be carried at the moment."),
     "trash": Command("trash:app", LEFT, "What a link removed or replaced locally: listed, brought back, or removed for good."),
+    "preload": Command("lazy:preload", HOLDING, "Load files of a lazy link now, so that nobody waits for them later."),
+    "release": Command("lazy:release", HOLDING, "Give up the bytes of files of a lazy link that the lake holds just so."),
     "import": Command("tasks:import_", TASKS, "Look what the lake has, and carry it here."),
     "export": Command("tasks:export", TASKS, "Look what the directory has, and carry it to the lake."),
     "tasks": Command("tasks:tasks", TASKS, "List the tasks of a link, the newest first."),

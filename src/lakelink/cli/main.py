@@ -29,6 +29,7 @@ COMMANDS: dict[str, Command] = {
     "link": Command("lakelink.cli.link:build", "Links", "Keep a directory and an S3 prefix in step, both ways."),
     "serve": Command("lakelink.cli.serve:serve", "Links", "Carry the changes of all links, until stopped."),
     "status": Command("lakelink.cli.status:status", "Links", "Say how links stand."),
+    "hsm": Command("lakelink.cli.hsm:app", "Links", "Files of lazy links: how they stand, load and release them."),
     "gateway": Command("lakelink.cli.gateway.commands:build", "Links", "Serve SFTP to partners whose homes are prefixes of the lake."),
     "put": Command("lakelink.cli.objects:put", "Single objects", "Store one file, or standard input, as an object."),
     "cat": Command("lakelink.cli.objects:cat", "Single objects", "Write objects to standard output."),

@@ -11,12 +11,12 @@ from lakelink.config.settings import Section
 from lakelink.errors import ConfigError
 from lakelink.model import units
 from lakelink.model.link import ALL_EVENTS, ConflictRule, Event, Rule
-from lakelink.model.linkspec import LinkSpec, Pace, Safety, Transport
+from lakelink.model.linkspec import Lazy, LinkSpec, Pace, Refresh, Room, Safety, Transport
 
 LONGEST_NAME = 63
 SHORTEST_INTERVAL_S = 1.0
 _SCHEMES_OF_A_LAKE = ("s3://", "memory:")
-_PACE, _SAFETY = Pace(), Safety()
+_PACE, _SAFETY, _LAZY = Pace(), Safety(), Lazy()
 
 
 def declared(document: Document) -> list[LinkSpec]:
@@ -81,6 +81,7 @@ def _read_link(document: Document, name: str, table: Any) -> LinkSpec:
         safety=_safety(section, table),
         events=section.text("events").value,
         accept_unconditional=section.flag("accept_unconditional_writes").value,
+        lazy=_lazy(section),
         declared=True,
     )
     section.finish()
@@ -175,6 +176,47 @@ def _interval(section: Section, key: str, default_s: float) -> float:
         shortest = units.format_duration(SHORTEST_INTERVAL_S)
         raise ConfigError(f"{section.where(key)} has to be at least {shortest}", hint='For example "5m".')
     return seconds
+
+
+def room_of(text: str) -> Room:
+    """A part of a file system as people write it: "20%", or a size such as "100GiB".
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if text.strip().endswith("%"):
+        return Room(percent=units.parse_percent(text))
+    return Room(size_bytes=units.parse_bytes(text))
+
+
+def _lazy(section: Section) -> Lazy | None:
+    """`lazy = true`, and how files are held then."""
+    wanted = section.flag("lazy").value
+    keep_free, free_up_to = _room(section, "keep_free", _LAZY.keep_free), _room(section, "free_up_to", _LAZY.free_up_to)
+    after_s = section.duration_s("release_after", -1.0)
+    refresh = Refresh(section.choice("refresh", [each.value for each in Refresh], Refresh.STUB).value)
+    lazy = Lazy(
+        keep_free=keep_free,
+        free_up_to=free_up_to,
+        release_after_s=None if after_s.is_default else after_s.value,
+        refresh=refresh,
+    )
+    if not wanted and lazy != _LAZY:
+        raise ConfigError(
+            f"{section.where('lazy')} is not true: keep_free, free_up_to, release_after and refresh are for lazy links",
+            hint="Write lazy = true, or take them out.",
+        )
+    return lazy if wanted else None
+
+
+def _room(section: Section, key: str, default: Room) -> Room:
+    text = section.text(key).value
+    if not text:
+        return default
+    try:
+        return room_of(text)
+    except ValueError as error:
+        raise ConfigError(f"{section.where(key)} {error}", hint='For example "20%" or "100GiB".') from error
 
 
 def _safety(section: Section, table: Any) -> Safety:

@@ -8,7 +8,11 @@ import os
 import stat
 
 from lakelink.config.document import Document
-from lakelink.errors import LakelinkError, NotPermitted, RootMissing, Unreachable, UsageError
+from lakelink.errors import LakelinkError, NotPermitted, Refused, RootMissing, Unreachable, UsageError
+from lakelink.links.hsm.backing import check_root
+from lakelink.links.hsm.base import Tier
+from lakelink.links.hsm.guard import ALTERNATIVE
+from lakelink.links.hsm.probe import probe
 from lakelink.links.stores import Stores, check_accepted, unconditional
 from lakelink.locations.base import Delete, Guarantee, Location, Write
 from lakelink.locations.content import BytesContent
@@ -74,9 +78,25 @@ def look_at_directory(spec: LinkSpec, document: Document) -> list[str]:
             f"user {os.geteuid()} may not read and write {display(path)}",
             hint="Run the daemon as the directory's owner, or as root.",
         )
+    if spec.lazy:
+        _check_lazy(spec, path)
     machine = this_machine()
     caveat = file_system(machine.kernel, machine.notify, path).caveat(spec.pace.scan_interval_s)
     return [caveat] if caveat else []
+
+
+def _check_lazy(spec: LinkSpec, path: str) -> None:
+    """The directory can hold stubs.
+
+    Raises:
+        Refused: this kernel, file system or user cannot, or the link would write to the lake what it never shows; the hint names the alternative.
+    """
+    if spec.lake.startswith("memory:"):
+        raise Refused("a lazy link needs a store that other processes can reach", hint="Use s3://BUCKET/PREFIX.")
+    check_root(path)
+    found = probe(path)
+    if found.tier is Tier.NONE:
+        raise Refused(f"{display(path)} cannot be lazy here: {found.why}", hint=ALTERNATIVE)
 
 
 async def _look_at_lake(spec: LinkSpec, document: Document) -> list[str]:

@@ -12,6 +12,7 @@ from lakelink.api.answers import (
     Daemon,
     Difference,
     HeldPath,
+    HsmReport,
     LinkDetail,
     LogEntry,
     PathConflict,
@@ -26,10 +27,12 @@ from lakelink.api.answers import (
 from lakelink.daemon import journals
 from lakelink.daemon.admission import admit
 from lakelink.daemon.gateway import GatewayService
+from lakelink.daemon.hsm import carry_out, hsm_report, refuse_released
 from lakelink.daemon.keeper import Keeper
 from lakelink.daemon.server import Asked
 from lakelink.daemon.supervisor import Supervisor, refuse_queued
 from lakelink.errors import InternalError, NotFound
+from lakelink.links.hsm.commands import Report
 from lakelink.links.stores import Stores
 from lakelink.model.linkspec import LinkSpec, LinkStatus
 from lakelink.ports.clock import SystemClock
@@ -78,6 +81,7 @@ class Handlers:
             calls.StartTask: self._start_task,
             calls.ListTasks: self._tasks,
             calls.CancelTask: self._cancel_task,
+            calls.HsmCommand: self._hsm,
         }
 
     async def __call__(self, asked: Asked) -> Any:
@@ -136,6 +140,8 @@ class Handlers:
     async def _remove(self, call: calls.RemoveLink, asked: Asked) -> Removed:
         keeper = self._keeper(call.link)
         refuse_queued(keeper.status(), discard=call.discard)
+        if keeper.spec.lazy and not call.delete_files:
+            await keeper.during(lambda link: refuse_released(link, call.link))
 
         async def work() -> Removed:
             if call.delete_files:  # what is known to be in the lake has to be so now
@@ -208,6 +214,14 @@ class Handlers:
 
     async def _cancel_task(self, call: calls.CancelTask, _asked: Asked) -> TaskInfo:
         return journals.task_info(call.link, (await self._keeper(call.link).opened()).tasks.cancel(call.task))
+
+    async def _hsm(self, call: calls.HsmCommand, asked: Asked) -> HsmReport:
+        keeper = self._keeper(call.link)
+        report = Report()
+        await _beating(
+            asked, lambda: hsm_report(report, named=False), keeper.during(lambda link: carry_out(link, call, report))
+        )
+        return hsm_report(report)
 
     def _keeper(self, name: str) -> Keeper:
         return self._supervisor.keeper(name)

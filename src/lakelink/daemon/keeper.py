@@ -241,4 +241,4 @@ class Keeper:
 
 def _opened_with(spec: LinkSpec) -> tuple[object, ...]:
     """What makes a link be opened again when it changes."""
-    return spec.transport, spec.events, spec.accept_unconditional, bool(spec.rule.exports)
+    return spec.transport, spec.events, spec.accept_unconditional, bool(spec.rule.exports), spec.lazy

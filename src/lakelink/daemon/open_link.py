@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from lakelink.errors import InternalError, LakelinkError
 from lakelink.links.check import CheckResult
+from lakelink.links.hsm.commands import Commands
 from lakelink.links.tasks import Tasks
 from lakelink.model.linkspec import LinkSpec, LinkState, LinkStatus
 
@@ -32,6 +33,11 @@ class OpenLink(Protocol):
 
     @property
     def tasks(self) -> Tasks: ...
+
+    @property
+    def commands(self) -> Commands | None:
+        """Commands on the files of a lazy link; None of another."""
+        ...
 
     def note(self, code: str, message: str) -> None:
         """A line in the link's event log."""

@@ -15,11 +15,15 @@ from lakelink.config.document import Document
 from lakelink.core.brake import Brake
 from lakelink.daemon.journals import journal_path
 from lakelink.daemon.lake_feeds import subscribe
+from lakelink.daemon.lazy_tree import open_tree, tending_of, tree_of
 from lakelink.engine.supervise import together
 from lakelink.errors import LakelinkError
 from lakelink.links.acceptance import accept_root
 from lakelink.links.check import CheckResult
 from lakelink.links.events import Events
+from lakelink.links.hsm.commands import Commands
+from lakelink.links.hsm.lazy import Laziness
+from lakelink.links.hsm.tending import Tending
 from lakelink.links.identity import RootGuard
 from lakelink.links.parts import Parts, SidedFeed
 from lakelink.links.retention import tend
@@ -28,7 +32,7 @@ from lakelink.links.stores import Stores, Verdict, check_accepted
 from lakelink.links.tasks import Tasks
 from lakelink.locations.local.location import LocalLocation
 from lakelink.locations.local.options import LocalOptions
-from lakelink.locations.resolve import OpenOptions, local_path, open_location, parse_location
+from lakelink.locations.resolve import OpenOptions, open_location, parse_location
 from lakelink.locations.s3.location import S3Location
 from lakelink.model.linkspec import LinkSpec, LinkStatus
 from lakelink.model.path import display
@@ -52,7 +56,7 @@ class OpenedLink:
         self, link: Link, root: str, guard: RootGuard, brake: Brake, why: Sequence[str], parts: AsyncExitStack
     ) -> None:
         """`why`: how changes are noticed, a sentence each."""
-        self._link = link
+        self.link = self._link = link
         self._root = root
         self._guard = guard
         self._brake = brake
@@ -60,6 +64,7 @@ class OpenedLink:
         self._parts = parts
         self._verdict: Verdict | None = None
         self._stores: Stores | None = None
+        self.tending: Tending | None = None
         clock, db = link.parts.clock, link.journal.db
         self._events = Events(EventLog(db), clock, self._emit)
         self.tasks = Tasks(link, link.journal, clock, self._events)
@@ -72,7 +77,14 @@ class OpenedLink:
     async def run(self) -> None:
         """See `OpenLink.run`. Tasks are carried out, the trash is kept within its bounds, and the event log is written meanwhile."""
         trash = tend(self._root, lambda: self._link.spec.safety, self._link.parts.clock, self._trash_trouble)
-        await together(self._link.run(), self.tasks.run(), trash, self._events.run(), self._sweep())
+        lazy = [self.tending.run()] if self.tending else []
+        await together(self._link.run(), self.tasks.run(), trash, self._events.run(), self._sweep(), *lazy)
+
+    @property
+    def commands(self) -> Commands | None:
+        """See `OpenLink.commands`."""
+        parts = self._link.parts
+        return Commands(self.tending, parts.files, parts.lake) if self.tending else None
 
     def note(self, code: str, message: str) -> None:
         """A line in the link's event log."""
@@ -81,7 +93,8 @@ class OpenedLink:
     def status(self) -> LinkStatus:
         """How it stands, from memory."""
         blind = [problem.message for one in self._link.parts.feeds for problem in one.feed.problems()]
-        status = dataclasses.replace(self._link.status(), feeds=(*self._why, *blind))
+        holding = self.tending.holding() if self.tending else None
+        status = dataclasses.replace(self._link.status(), feeds=(*self._why, *blind), holding=holding)
         return dataclasses.replace(status, guarantee=self._verdict.sentence()) if self._verdict else status
 
     async def survey(self, paths: Sequence[str] = ()) -> None:
@@ -156,17 +169,23 @@ class LinkOpener:
 
     async def accept_root(self, spec: LinkSpec) -> None:
         """See `links.acceptance.accept_root`. The link is not open."""
-        root = local_path(parse_location(spec.files, self._document()))
+        root = tree_of(spec, self._document())
         with closing(Journal.open(journal_path(self._state_dir, spec))) as journal:
             await accept_root(_guard(root, spec, journal, Brake(spec.safety), SystemClock()), journal.db)
 
     async def _open(self, spec: LinkSpec, document: Document, stack: AsyncExitStack) -> OpenedLink:
-        root = local_path(parse_location(spec.files, document))
-        journal = Journal.open(journal_path(self._state_dir, spec))
+        root = tree_of(spec, document)
+        where = journal_path(self._state_dir, spec)
+        journal = Journal.open(where)
         stack.callback(journal.close)
+        laziness: Laziness | None = None
+        if spec.lazy:
+            tree = await open_tree(spec, spec.lazy, document, where)
+            stack.push_async_callback(tree.aclose)
+            laziness = tree.laziness
         feeds, why = await self._feeds(spec, root, document, stack)
         # A root that is gone is a halt, and never made anew.
-        files = LocalLocation(root, options=LocalOptions(trash=True, create_root=False))
+        files = laziness.files if laziness else LocalLocation(root, options=LocalOptions(trash=True, create_root=False))
         stack.push_async_callback(files.aclose)
         lake = await open_location(parse_location(spec.lake, document), _travelling(spec))
         stack.push_async_callback(lake.aclose)
@@ -175,9 +194,11 @@ class LinkOpener:
         check_accepted(spec, verdict)
         brake, clock, random = Brake(spec.safety), SystemClock(), SystemRandom()
         guard = _guard(root, spec, journal, brake, clock)
-        parts = Parts(files, lake, journal, feeds, clock, random, guard, brake, socket.gethostname())
+        parts = Parts(files, lake, journal, feeds, clock, random, guard, brake, socket.gethostname(), laziness)
         opened = OpenedLink(Link(spec, parts), root, guard, brake, why, stack.pop_all())
         opened.take_verdict(verdict, self._stores)
+        if laziness:
+            opened.tending = tending_of(opened.link, laziness, lake, opened.note)
         return opened
 
     async def _feeds(

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from lakelink.config.document import Document
 from lakelink.daemon.journals import journal_path, link_directory
+from lakelink.daemon.lazy_tree import give_back, tree_of
 from lakelink.errors import LakelinkError
+from lakelink.links.hsm.kernel import LazyKernel
 from lakelink.links.sight import unmark
 from lakelink.locations.base import Delete, Location
 from lakelink.locations.local.location import LocalLocation
@@ -34,9 +36,8 @@ async def remove_files(spec: LinkSpec, document: Document, state_dir: Path) -> i
     Raises:
         RootMissing, NotPermitted, Unreachable: a side cannot be used; what is gone until then is in the lake.
     """
-    files = LocalLocation(
-        local_path(parse_location(spec.files, document)), options=LocalOptions(trash=False, create_root=False)
-    )
+    kernel = LazyKernel() if spec.lazy else None
+    files = LocalLocation(tree_of(spec, document), kernel=kernel, options=LocalOptions(trash=False, create_root=False))
     lake = await open_location(parse_location(spec.lake, document), OpenOptions(writable=False, one_file=False))
     try:
         with closing(Journal.open(journal_path(state_dir, spec))) as journal:
@@ -84,10 +85,10 @@ def _is_held_by(agreed: Entry, now: Entry | LakelinkError | None) -> bool:
 def release(spec: LinkSpec, document: Document) -> list[str]:
     """Take the link's marker out of its directory; what could not be done is a sentence."""
     try:
-        unmark(local_path(parse_location(spec.files, document)), spec.ident)
+        unmark(tree_of(spec, document), spec.ident)
     except LakelinkError as error:
         return [f"the marker of the link stays in its directory: {error.message}"]
-    return []
+    return give_back(spec, document) if spec.lazy else []
 
 
 def forget(state_dir: Path, spec: LinkSpec) -> None:

@@ -237,8 +237,9 @@ class Judge:
             return Result(path, keep_base=False, base=Agreed(files, lake))
         if verb in DELETES and not look.mark.condemned:
             side = FILES if verb is Verb.EXPORT_DELETE else LAKE
+            mark, now_s = look.mark, self._crew.clock.monotonic()
             self._crew.doomed.add(
-                path, side, self._crew.clock.monotonic(), directory=_is_directory(look), attempts=look.mark.attempts
+                path, side, now_s, directory=_is_directory(look), attempts=mark.attempts, number=mark.number
             )
             return None
         if self._is_blocked(look, decision):

@@ -11,6 +11,7 @@ from lakelink.core.filters import Filter
 from lakelink.engine.supervise import together
 from lakelink.errors import LakelinkError, NotPermitted, RootMissing, Unreachable, UsageError
 from lakelink.links.check import CheckResult, check
+from lakelink.links.dirty import Dirty
 from lakelink.links.halts import halt_of
 from lakelink.links.intake import Intake
 from lakelink.links.parts import Observer as Told
@@ -64,6 +65,11 @@ class Link:
             await self._sessions()
         finally:
             self._wants.refuse(Unreachable("the link has stopped", hint="Is the daemon running?"))
+
+    @property
+    def dirty(self) -> Dirty:
+        """Which paths have to be looked at; another one after each halt."""
+        return self._session.dirty
 
     def status(self) -> LinkStatus:
         """How the link stands, from memory."""

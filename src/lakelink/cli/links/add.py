@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from lakelink.cli.links.options import SAFETY, LinkOptions
+from lakelink.cli.links.options import LAZY, SAFETY, LinkOptions
 from lakelink.cli.parameters import Output, flag
-from lakelink.model.linkspec import LinkSpec
+from lakelink.model.linkspec import Lazy, LinkSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +29,13 @@ def add(
         bool,
         flag(SAFETY, "Use a store that checks no conditions on writes: a second writer's change can be lost there."),
     ] = False,
+    lazy: Annotated[
+        bool,
+        flag(
+            LAZY,
+            "Make files without their bytes: each is loaded when somebody first opens it, and released again when room is needed.",
+        ),
+    ] = False,
     output: Output = Output(),
 ) -> int:
     """Make a link between a directory and a prefix.
@@ -42,6 +49,7 @@ def add(
     lakelink link add logs /srv/logs s3://lake/logs
     lakelink link add finance /srv/finance s3://finance-data/ --import new,changed --export none --conflict lake
     lakelink link add home /home onsite:home --exclude '*.tmp' --exclude .cache/ --bandwidth 20MiB/s
+    lakelink link add genomes /data/genomes s3://lake/genomes --lazy --keep-free 20% --release-after 30d
     ```
 
     Args:
@@ -55,7 +63,14 @@ def add(
     from lakelink.links.places import absolute
 
     place = absolute(files, load_document(output.config))  # the daemon runs in a directory of its own
-    asked = LinkSpec(name=name, ident="", files=place, lake=lake, accept_unconditional=accept_unconditional_writes)
+    asked = LinkSpec(
+        name=name,
+        ident="",
+        files=place,
+        lake=lake,
+        accept_unconditional=accept_unconditional_writes,
+        lazy=Lazy() if lazy else None,
+    )
     spec = options.apply(asked)
 
     def alone(registry: Registry, document: Document, state_dir: Path) -> LinkDetail:

@@ -10,13 +10,15 @@ from typing import Annotated, Any, TypeVar
 from cyclopts import Group, Parameter
 
 from lakelink.cli.parameters import MAX_DELETE, Bandwidth, Concurrency, Filters, Sse, StorageClass, one
+from lakelink.errors import UsageError
 from lakelink.model.link import ConflictRule, Event
-from lakelink.model.linkspec import LinkSpec
+from lakelink.model.linkspec import Lazy, LinkSpec, Refresh, Room
 from lakelink.model.task import MaxDelete
 
 POLICY = Group("What travels", sort_key=1)
 NOTICING = Group("When", sort_key=4)
 SAFETY = Group("Safety", sort_key=5)
+LAZY = Group("Lazy loading", sort_key=6)
 
 
 def _policy(text: str) -> frozenset[Event]:
@@ -25,7 +27,7 @@ def _policy(text: str) -> frozenset[Event]:
     return events_of(text)
 
 
-def _duration(text: str) -> float:
+def duration(text: str) -> float:
     from lakelink.model.units import parse_duration
 
     return parse_duration(text)
@@ -34,16 +36,22 @@ def _duration(text: str) -> float:
 def _interval(text: str) -> float:
     from lakelink.config.links import SHORTEST_INTERVAL_S
 
-    seconds = _duration(text)
+    seconds = duration(text)
     if seconds < SHORTEST_INTERVAL_S:
         raise ValueError(f"{text!r} is less than {SHORTEST_INTERVAL_S:.0f}s")
     return seconds
 
 
-def _size(text: str) -> int:
+def size(text: str) -> int:
     from lakelink.model.units import parse_bytes
 
     return parse_bytes(text)
+
+
+def _room(text: str) -> Room:
+    from lakelink.config.links import room_of
+
+    return room_of(text)
 
 
 def _said(help_text: str, metavar: str, group: Group, parse: Callable[[str], object], name: str = "") -> Parameter:
@@ -93,7 +101,7 @@ class LinkOptions:
     sse: Sse = None
     quiet_time: Annotated[
         float | None,
-        _said("Where closing cannot be seen, a file is uploaded after so long without a change; 2s.", "TIME", NOTICING, _duration),
+        _said("Where closing cannot be seen, a file is uploaded after so long without a change; 2s.", "TIME", NOTICING, duration),
     ] = None  # fmt: skip
     scan_interval: Annotated[
         float | None, _said("The directory is walked so often, whatever events say; 1h.", "TIME", NOTICING, _interval)
@@ -114,17 +122,57 @@ class LinkOptions:
         ),
     ] = None
     trash_keep: Annotated[
-        float | None, _said("What is removed or replaced locally is kept so long; 7d.", "TIME", SAFETY, _duration)
+        float | None, _said("What is removed or replaced locally is kept so long; 7d.", "TIME", SAFETY, duration)
     ] = None
     trash_max: Annotated[
-        int | None, _said("… as long as it is no more than this; 100GiB. The oldest goes first.", "SIZE", SAFETY, _size)
+        int | None, _said("… as long as it is no more than this; 100GiB. The oldest goes first.", "SIZE", SAFETY, size)
     ] = None
 
+    keep_free: Annotated[
+        Room | None,
+        _said("Of a lazy link: loading a file releases others rather than leaving less than this free; 10%.", "P%|SIZE", LAZY, _room),
+    ] = None  # fmt: skip
+    free_up_to: Annotated[
+        Room | None, _said("Of a lazy link: releasing ends when so much is free; 15%.", "P%|SIZE", LAZY, _room)
+    ] = None
+    release_after: Annotated[
+        float | None,
+        _said("Of a lazy link: what nobody has read or changed for so long is released; never, unless given.", "TIME", LAZY, duration),
+    ] = None  # fmt: skip
+    refresh: Annotated[
+        Refresh | None,
+        Parameter(
+            help="Of a lazy link: what becomes of a loaded file when its object changes: stub (unless given), or load, which fetches it at once.",
+            group=LAZY,
+        ),
+    ] = None
+
+    def _lazy(self, spec: LinkSpec) -> Lazy | None:
+        said = {
+            "keep_free": self.keep_free,
+            "free_up_to": self.free_up_to,
+            "release_after_s": self.release_after,
+            "refresh": self.refresh,
+        }
+        if spec.lazy is not None:
+            return _with(spec.lazy, **said)
+        if any(each is not None for each in said.values()):
+            raise UsageError(
+                "--keep-free, --free-up-to, --release-after and --refresh are for lazy links",
+                hint="A link is made lazy by `lakelink link add --lazy`, and stays so.",
+            )
+        return None
+
     def apply(self, spec: LinkSpec) -> LinkSpec:
-        """The link with what was said; the rest stays."""
+        """The link with what was said; the rest stays.
+
+        Raises:
+            UsageError: what is said of lazy links only, of one that is not.
+        """
         return dataclasses.replace(
             spec,
             rule=_with(spec.rule, imports=self.imports, exports=self.exports, conflict=self.conflict),
+            lazy=self._lazy(spec),
             filters=self.filters or spec.filters,
             transport=_with(
                 spec.transport,

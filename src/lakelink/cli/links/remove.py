@@ -70,6 +70,8 @@ def _remove_alone(
     from lakelink.daemon.removal import forget, kept, release
 
     spec = registry.get(name)
+    if spec.lazy:
+        raise NoDaemon("only a daemon can tell whether files have their bytes in the lake alone", hint=START_IT)
     if delete_files:
         raise NoDaemon("only a daemon can tell which files the lake holds", hint=START_IT)
     if not discard:

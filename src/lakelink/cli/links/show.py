@@ -52,7 +52,9 @@ def _specs(config: str | None) -> list[LinkSpec]:
 
 
 def _marks(spec: LinkSpec) -> str:
-    marks = [word for word, holds in (("paused", spec.paused), ("declared", spec.declared)) if holds]
+    marks = [
+        word for word, holds in (("lazy", spec.lazy), ("paused", spec.paused), ("declared", spec.declared)) if holds
+    ]
     return f"  ({', '.join(marks)})" if marks else ""
 
 

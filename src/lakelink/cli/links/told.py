@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from lakelink.model.link import ALL_EVENTS, Event
-from lakelink.model.linkspec import Flow, LinkSpec, LinkState, LinkStatus
+from lakelink.model.linkspec import Flow, Holding, Lazy, LinkSpec, LinkState, LinkStatus, Room
 from lakelink.model.path import display, json_fields
 from lakelink.model.units import exact_bytes, format_bytes, format_duration, format_percent
 
@@ -45,7 +46,21 @@ def spec_fields(spec: LinkSpec) -> dict[str, Any]:
         "accept_unconditional_writes": spec.accept_unconditional,
         "declared": spec.declared,
         "paused": spec.paused,
+        "lazy": _lazy_fields(spec.lazy) if spec.lazy else None,
     }
+
+
+def _lazy_fields(lazy: Lazy) -> dict[str, Any]:
+    return {
+        "keep_free": _room(lazy.keep_free),
+        "free_up_to": _room(lazy.free_up_to),
+        "release_after_s": lazy.release_after_s,
+        "refresh": lazy.refresh.value,
+    }
+
+
+def _room(room: Room) -> str:
+    return f"{room.percent:g}%" if room.percent else format_bytes(room.size_bytes)
 
 
 def status_fields(status: LinkStatus) -> dict[str, Any]:
@@ -71,6 +86,7 @@ def status_fields(status: LinkStatus) -> dict[str, Any]:
         "guarantee": status.guarantee,
         "last_survey": stamp(status.last_survey_ns),
         "errors": dict(status.errors),
+        "holding": dataclasses.asdict(status.holding) if status.holding else None,
     }
 
 
@@ -165,6 +181,8 @@ def status_lines(status: LinkStatus) -> Iterator[str]:
         if count
     ]
     yield f"  {', '.join(counts)}"
+    if status.holding is not None:
+        yield from _holding_lines(status.holding)
     for name, flow in (("exported", status.exports), ("imported", status.imports)):
         if line := _flow_line(name, flow):
             yield f"  {line}"
@@ -174,6 +192,18 @@ def status_lines(status: LinkStatus) -> Iterator[str]:
         yield f"  {status.guarantee}"
     if status.last_survey_ns:
         yield f"  both sides last compared as a whole: {stamp(status.last_survey_ns)}"
+
+
+def _holding_lines(holding: Holding) -> Iterator[str]:
+    yield (
+        f"  loaded here: {holding.resident_files:,} files ({format_bytes(holding.resident_bytes)}); in the lake alone: "
+        f"{holding.released_files:,} ({format_bytes(holding.released_bytes)})"
+    )
+    moved = f"{holding.loaded_files:,} loaded ({format_bytes(holding.loaded_bytes)}), {holding.evicted_files:,} released for room or age"
+    free = f"{format_bytes(holding.free_bytes)} of {format_bytes(holding.total_bytes)} free"
+    yield f"  {moved}; {free}; {holding.view}"
+    if holding.undescribed:
+        yield f"  {holding.undescribed:,} objects are still to be asked for their mode, owner and times"
 
 
 def _flow_line(name: str, flow: Flow) -> str:

@@ -82,6 +82,10 @@ class LazyFiles(Delegating):
         """The entry, with what the file's attribute says about its bytes."""
         stub, shown = sight.stub, display(sight.path)
         if stub is None:
+            if sight.unknown and sight.allocated_bytes:
+                return ContentUnknown(
+                    f"the attribute of {shown} cannot be understood", hint="Is it of a newer lakelink?"
+                )
             return replace(entry, resident=False) if sight.unknown else entry
         if not stub.flags.is_stub:
             dirty = bool(sight.flags & Flags.DIRTY) or stub.origin.location != self._location

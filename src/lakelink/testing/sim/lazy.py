@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import random
 from collections.abc import Callable
+from contextlib import suppress
 
-from lakelink.links.hsm.base import Candidate
+from lakelink.engine.supervise import together
+from lakelink.errors import LakelinkError
 from lakelink.links.hsm.files import LazyFiles
 from lakelink.links.hsm.lazy import Laziness
+from lakelink.links.hsm.policy import Releaser
+from lakelink.links.hsm.tending import Tending
+from lakelink.links.runtime import Link
 from lakelink.locations.base import Location
+from lakelink.model.entry import Origin
 from lakelink.model.linkspec import Lazy, Refresh
-from lakelink.testing.sim.guard import SimGuard, SimNeeded, opening_for_users, refuse, release, version_of
-from lakelink.testing.sim.inode import Inode
+from lakelink.ports.clock import Clock
+from lakelink.state.holdings import Holdings
+from lakelink.testing.sim.guard import SimGuard, SimNeeded, opening_for_users, refuse
+from lakelink.testing.sim.inode import Inode, fail
 from lakelink.testing.sim.kernel import SimKernel
 from lakelink.testing.sim.objects import StoredObject
 from lakelink.testing.sim.people import People
@@ -31,20 +41,31 @@ class LazyTree:
         self._spec = Lazy(refresh=self._choice.choice(list(Refresh)))
         self._people: People | None = None
         self._top: Inode | None = None
+        self._suspects: dict[int, Origin] = {}  # holes without a mark, by serial number, and what they once stood for
 
     def settle(self, people: People, top: Inode) -> None:
         """These users live in the tree."""
         self._people, self._top = people, top
-        people.kernel.at_open = opening_for_users(self._fetch, self._choice)
+        opening = opening_for_users(self._fetch, self._choice)
+
+        def at_open(inode: Inode) -> None:
+            if inode.hole and inode.serial in self._suspects and inode.stub is None:
+                fail(errno.EIO)  # as the guard does with what may stand for an object
+            opening(inode)
+
+        people.kernel.at_open = at_open
         people.bytes_of = self.bytes_of
         people.read_too()
 
     def bytes_of(self, inode: Inode) -> bytes | bytearray:
         """What a reader gets; of a stub whose object is gone: nothing, for he gets an error."""
-        if not inode.has_no_bytes or inode.stub is None:
+        origin = inode.stub.origin if inode.has_no_bytes and inode.stub else None
+        if inode.hole and inode.stub is None:
+            origin = self._suspects.get(inode.serial)
+        if origin is None:
             return inode.data
-        found = self._fetch(inode.stub.origin.path)
-        return found.body if found is not None and found.etag.strip('"') == inode.stub.origin.version.etag else b""
+        found = self._fetch(origin.path)
+        return found.body if found is not None and found.etag.strip('"') == origin.version.etag else b""
 
     def laziness(self, files: Location, kernel: SimKernel) -> Laziness:
         """For a process that has just begun."""
@@ -56,21 +77,34 @@ class LazyTree:
 
     def misfortunes(self) -> list[Callable[[random.Random], str]]:
         """What may happen to the tree at any time."""
-        return [self._release, self._release, self._restore_without_marks]
+        return [self._restore_without_marks]
 
     def _fetch(self, path: str) -> StoredObject | None:
         return self._world.store.objects.now.get(self._prefix + path)
 
-    def _release(self, choice: random.Random) -> str:
-        """Room is needed: whatever was loaded, is clean and not in use may go."""
-        loaded = [(path, inode) for path, inode in self._files() if inode.stub and not inode.has_no_bytes]
-        if not loaded:
-            return f"{self._name}: nothing to release"
-        path, inode = choice.choice(loaded)
-        if inode.stub is None or inode.mtime_ns != inode.stub.mtime_ns:
-            return f"{self._name}: {path!r} is dirty"
-        told = release(inode, Candidate(path, version_of(inode), inode.stub.origin))
-        return f"{self._name}: release of {path!r}: {told.value}"
+    async def tend(self, link: Link, laziness: Laziness) -> None:
+        """What runs beside the link; and somebody who releases files all the time."""
+        parts, clock = link.parts, link.parts.clock
+        holdings = Holdings(parts.journal)
+        releaser = Releaser(laziness, parts.lake, parts.journal, holdings, clock, lambda path: path in link.dirty)
+        tending = Tending(
+            laziness, releaser, parts.journal, holdings, clock, lambda: link.dirty, lambda _code, _message: None
+        )
+        link.told.append(tending.outcome)
+        await together(tending.run(), self._release(releaser, holdings, clock))
+
+    async def _release(self, releaser: Releaser, holdings: Holdings, clock: Clock) -> None:
+        while not self._world.chance.calm:
+            await clock.sleep(self._choice.expovariate(1 / 2.0))
+            agreed = holdings.agreed_files("", 100)
+            if agreed:
+                chosen = self._choice.sample(agreed, min(len(agreed), 2))
+                with suppress(LakelinkError):  # the store cannot be asked
+                    results = await releaser.release(chosen)
+                    self._world.trace.add(
+                        f"{self._name}: release of {chosen}: {[each.outcome.value for each in results]}"
+                    )
+        await asyncio.Event().wait()
 
     def _restore_without_marks(self, choice: random.Random) -> str:
         """A stub is replaced by a copy that is one hole and has lost its mark: a backup that knew nothing of it."""
@@ -84,6 +118,8 @@ class LazyTree:
         if people is None or name not in parent.entries:
             return f"{self._name}: nothing is restored"
         people.disk.change([(parent, name, copy)])
+        if inode.stub is not None:
+            self._suspects[copy.serial] = inode.stub.origin
         return f"{self._name}: {path!r} is restored without its mark"
 
     def _world_copy(self, inode: Inode) -> Inode:

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 
+from lakelink.engine.supervise import together
 from lakelink.errors import LakelinkError, RootReplaced
 from lakelink.links.parts import Parts, SidedFeed
 from lakelink.links.runtime import Link
@@ -175,7 +176,7 @@ class Member:
         )
 
     async def _until_stopped(self, link: Link) -> None:
-        running = asyncio.ensure_future(link.run())
+        running = asyncio.ensure_future(self._at_work(link))
         waiting = asyncio.ensure_future(self._stop.wait())
         operating = asyncio.ensure_future(self.operator.run(link))
         tasks = {running, waiting, operating}
@@ -188,6 +189,12 @@ class Member:
         for task in (running, operating):
             if not task.cancelled():
                 task.result()
+
+    async def _at_work(self, link: Link) -> None:
+        if self._lazy is None or link.parts.lazy is None:
+            await link.run()
+        else:
+            await together(link.run(), self._lazy.tend(link, link.parts.lazy))
 
     def fail(self, end: End) -> None:
         """The process, or the machine with it, ends now."""
