@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from lakelink.locations.embedded import EmbeddedStore
-from tests.bench import cases, hsm_cases, link_cases, peers
+from tests.bench import cases, gateway_cases, hsm_cases, link_cases, peers
 from tests.bench.cases import Bench
 from tests.bench.measure import Contender, race, table
 from tests.bench.peers import Store
@@ -77,6 +77,38 @@ CASES: dict[str, tuple[str, Case]] = {
     "hsm-cat": ("cat of a 512 MiB stub", lambda b, _: hsm_cases.cat(b, 512)),
     "hsm-loaded": ("a loaded file of 256 MiB beside a plain one", lambda b, _: hsm_cases.loaded(b)),
     "hsm-create": ("100,000 stubs from rows", lambda b, _: hsm_cases.create(b)),
+    "gateway-local-large-up": (
+        "SFTP, 512 MiB up, local home; CPU of the server",
+        lambda b, s: gateway_cases.up(b, s, local=True, files=1),
+    ),
+    "gateway-local-large-down": (
+        "SFTP, 512 MiB down, local home; CPU of the server",
+        lambda b, s: gateway_cases.down(b, s, local=True, files=1),
+    ),
+    "gateway-local-small-up": (
+        "SFTP, 1,000 files of 4 KiB up, local home; CPU of the server",
+        lambda b, s: gateway_cases.up(b, s, local=True, files=1000),
+    ),
+    "gateway-local-small-down": (
+        "SFTP, 1,000 files of 4 KiB down, local home; CPU of the server",
+        lambda b, s: gateway_cases.down(b, s, local=True, files=1000),
+    ),
+    "gateway-s3-large-up": (
+        "SFTP, 512 MiB up, S3 home; CPU of the server",
+        lambda b, s: gateway_cases.up(b, s, local=False, files=1),
+    ),
+    "gateway-s3-large-down": (
+        "SFTP, 512 MiB down, S3 home; CPU of the server",
+        lambda b, s: gateway_cases.down(b, s, local=False, files=1),
+    ),
+    "gateway-s3-small-up": (
+        "SFTP, 1,000 files of 4 KiB up, S3 home; CPU of the server",
+        lambda b, s: gateway_cases.up(b, s, local=False, files=1000),
+    ),
+    "gateway-s3-small-down": (
+        "SFTP, 1,000 files of 4 KiB down, S3 home; CPU of the server",
+        lambda b, s: gateway_cases.down(b, s, local=False, files=1000),
+    ),
     "start-up": ("start-up", lambda b, _: cases.start_up(b)),
 }
 

@@ -1,6 +1,7 @@
 """Every session in the documentation does what it shows; every page of the reference is what the program says."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -50,6 +51,8 @@ def program():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_does_what_it_shows(page, tmp_path, store, program):
+    if re.search(r"\bsftp -q", page.read_text(encoding="utf-8")) and shutil.which("sftp") is None:
+        pytest.skip("needs the OpenSSH client (apt: openssh-client)")
     home = tmp_path / "home"
     home.mkdir()
     env = environment(home, store, program)

@@ -1,7 +1,11 @@
 """Links in simulated worlds: users and strangers write, machines fail, feeds lie; at the end every token is there, and nothing stirs any more."""
 
 import pytest
-from mutations import journal_is_not_synced_with_each_commit, nothing_is_synced_before_it_is_remembered
+from mutations import (
+    journal_is_not_synced_with_each_commit,
+    nothing_is_synced_before_it_is_remembered,
+    put_without_condition,
+)
 
 from lakelink.testing.sim.bothways import play
 from lakelink.testing.sim.shrink import shrunk
@@ -26,7 +30,7 @@ def explained(seed):
 
 @pytest.mark.parametrize(
     "mutation",
-    [nothing_is_synced_before_it_is_remembered, journal_is_not_synced_with_each_commit],
+    [nothing_is_synced_before_it_is_remembered, journal_is_not_synced_with_each_commit, put_without_condition],
     ids=lambda mutation: mutation.__name__,
 )
 def test_a_safeguard_that_is_taken_out_is_noticed(mutation):

@@ -1,7 +1,9 @@
 """How many requests at once: found out while running, from throughput and from complaints.
 
 More requests in flight help until the line or the store is full; after that they only wait. So: double while throughput grows, then
-stay and probe upwards now and then; halve when the store says slow down or requests time out.
+stay and probe upwards now and then; halve when the store says slow down or requests time out. Throughput is a poor witness on a machine that
+does other things too. A far store gives a better one: while its answers take little longer than the fastest of them, nothing queues anywhere, and
+more may be asked.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ class ConcurrencyPolicy:
     window_turns: float = 2.0  # … and at least so many requests per slot
     gain: float = 1.10  # growth must bring a tenth more throughput to be kept
     probe_windows: int = 12  # windows of rest before the next try upwards
+    far_s: float = 0.02  # a store that never answered sooner is far
+    roomy: float = 2.0  # so many times the fastest answer, on average, and nothing queues
 
 
 class ConcurrencyLimit:
@@ -34,14 +38,17 @@ class ConcurrencyLimit:
         self._since_s: float | None = None
         self._count = 0
         self._work = 0.0
+        self._waited_s = 0.0
+        self._fastest_s = 0.0
         self._best_rate = 0.0
         self._previous = self.limit
         self._growing = True
         self._rest = 0
         self._quiet_until_s = 0.0
 
-    def finished(self, now_s: float, work: float, *, saturated: bool) -> None:
-        """A request ended well and moved `work` (one per request, plus what its bytes weigh)."""
+    def finished(self, now_s: float, work: float, *, saturated: bool, took_s: float = 0.0) -> None:
+        """A request ended well after `took_s` and moved `work` (one per request, plus what its bytes weigh)."""
+        self._fastest_s = min(self._fastest_s or took_s, took_s)
         if not saturated:
             self._restart(None)
             return
@@ -50,6 +57,7 @@ class ConcurrencyLimit:
             return
         self._count += 1
         self._work += work
+        self._waited_s += took_s
         elapsed_s = now_s - self._since_s
         enough = self._count >= self._policy.window_turns * self.limit
         if enough and elapsed_s >= self._policy.window_s:
@@ -72,12 +80,18 @@ class ConcurrencyLimit:
         self._since_s = since_s
         self._count = 0
         self._work = 0.0
+        self._waited_s = 0.0
+
+    @property
+    def _roomy(self) -> bool:
+        far = self._fastest_s >= self._policy.far_s
+        return far and self._waited_s < self._policy.roomy * self._fastest_s * self._count
 
     def _judge(self, rate: float) -> None:
         policy = self._policy
         if self._growing:
-            if rate > self._best_rate * policy.gain:
-                self._best_rate = rate
+            if rate > self._best_rate * policy.gain or self._roomy:
+                self._best_rate = max(rate, self._best_rate)
                 self._previous = self.limit
                 self.limit = min(policy.most, self.limit * 2)
                 self._growing = self.limit > self._previous
@@ -89,7 +103,7 @@ class ConcurrencyLimit:
         # At rest: follow the rate, so that a store that became faster or slower is measured against today.
         self._best_rate = (self._best_rate + rate) / 2 if self._best_rate else rate
         self._rest += 1
-        if self._rest >= policy.probe_windows and self.limit < policy.most:
+        if (self._rest >= policy.probe_windows or self._roomy) and self.limit < policy.most:
             self._rest = 0
             self._previous = self.limit
             self.limit = min(policy.most, self.limit + max(1, self.limit // 2))

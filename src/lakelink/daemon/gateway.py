@@ -14,6 +14,7 @@ from typing import Any
 from lakelink.api import calls
 from lakelink.config.document import Document, find_document
 from lakelink.config.gateway import GatewaySettings, has_gateway, read_gateway
+from lakelink.config.gateway_workflows import read_workflows
 from lakelink.daemon.lock import daemon_lock
 from lakelink.daemon.server import ApiServer, Asked
 from lakelink.errors import InternalError, NotFound, StorageError
@@ -22,6 +23,8 @@ from lakelink.gateway.accounts.store import gateway_dir
 from lakelink.gateway.server.crew import Crew
 from lakelink.gateway.server.hostkeys import HostKeys
 from lakelink.gateway.server.member import CrewPlan
+from lakelink.gateway.server.services import identity_service
+from lakelink.gateway.workflows.steps import check_workflow
 from lakelink.model.gateway import GatewayStatus, LiveSession
 from lakelink.obs import log
 from lakelink.obs.log import Event
@@ -45,7 +48,15 @@ def check_gateway(document: Document) -> None:
     """
     if has_gateway(document):
         read_gateway(document)
-        declared_accounts(document)
+        _check_rest(document)
+
+
+def _check_rest(document: Document) -> None:
+    """What workers would stumble over."""
+    declared_accounts(document)
+    identity_service(document)
+    for workflow in read_workflows(document):
+        check_workflow(workflow, document)
 
 
 class GatewayService:
@@ -184,7 +195,7 @@ class GatewayService:
         environ = (
             {**os.environ, "LAKELINK_GATEWAY_LISTEN": self._options.listen} if self._options.listen else os.environ
         )
-        declared_accounts(document)
+        _check_rest(document)
         return read_gateway(document, environ)
 
     def _plan(self) -> CrewPlan:

@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 import asyncssh
 
 from lakelink.gateway.base import Audit, Stored, Visitor
+from lakelink.gateway.coalescing import coalesce
 from lakelink.gateway.folders.view import View
 from lakelink.gateway.sftp.engine import Answer, Engine
 from lakelink.gateway.sftp.limits import SftpLimits
@@ -61,6 +62,7 @@ class SftpSubsystem(asyncssh.SSHServerSession[bytes]):
 
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
         self._channel = chan
+        coalesce(chan.get_connection())
         limit = self._session.limits.unsent_bytes
         chan.set_write_buffer_limits(high=limit, low=limit // 4)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
-from lakelink.errors import LakelinkError, OutOfOrder
+from lakelink.errors import LakelinkError, OutOfOrder, PreconditionFailed
 from lakelink.handles.feed import Feed
 from lakelink.handles.room import Room
 from lakelink.handles.spool import Spool, SpoolFile
@@ -112,7 +112,7 @@ class StreamWriter:
             size = max(self._end, self._base)
             if size <= IN_MEMORY_BYTES:
                 return await self._store(BytesContent(await self._joined()), posix)
-            self._begin()
+            await self._begin()
         await self._push_rest()
         self._feed.end()
         entry = await self._sent()
@@ -148,7 +148,7 @@ class StreamWriter:
                     file = await self._collect()
                     await file.write(self._end, piece)
                     return
-                self._begin()
+                await self._begin()
             if self._sending is not None:
                 await self._take_turn()
             self._append(piece)
@@ -181,7 +181,8 @@ class StreamWriter:
 
     # Sending while it arrives
 
-    def _begin(self) -> None:
+    async def _begin(self) -> None:
+        self._target = await self._target.looked_at()
         self._sent_posix = self.posix = settled(self, self._target.clock)
         pieces, self._pieces = self._pieces, []
         self._sending = asyncio.create_task(self._send())
@@ -282,11 +283,14 @@ class StreamWriter:
         return content
 
     async def _store(self, content: Content, posix: Posix) -> Entry:
-        target = self._target
-        (answer,) = await target.location.write([Write(target.path, Kind.FILE, content, posix, target.expect)])
-        if isinstance(answer, LakelinkError):
-            raise answer
-        return answer
+        while True:
+            target = self._target
+            (answer,) = await target.location.write([Write(target.path, Kind.FILE, content, posix, target.expect)])
+            if not isinstance(answer, LakelinkError):
+                return answer
+            if not isinstance(answer, PreconditionFailed) or target.look is None:
+                raise answer
+            self._target = await target.looked_at()  # whatever is there, it is not what was thought
 
     async def _describe(self, entry: Entry) -> Entry:
         """The metadata that was named after the sending had begun."""

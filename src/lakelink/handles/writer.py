@@ -3,23 +3,49 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from lakelink.errors import PreconditionFailed
 from lakelink.handles.disk import call, translated, write_all
 from lakelink.locations.base import Location, StagedFile, Write
 from lakelink.model.entry import Entry, Expect, Kind, Posix
 from lakelink.ports.clock import Clock
 
+CLOCKS_APART_NS = 5_000_000_000  # that of the store and ours, and its whole seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an upload goes. `before` is what was there when it was opened: what it replaces, and nothing else."""
+    """Where an upload goes. `before` is what was there when it was opened: what it replaces, and nothing else.
+
+    With `look` nothing was said to be there, and only somebody who looks knows: what turns out to have been there at `opened_ns` is replaced too.
+    """
 
     location: Location
     path: str
     before: Entry | None
     clock: Clock
+    look: Callable[[], Awaitable[Entry | None]] | None = None
+    opened_ns: int = 0
+
+    async def looked_at(self) -> Target:
+        """The same, with what is really there.
+
+        Raises:
+            PreconditionFailed: it has been there for no longer than the upload, or is a directory: it stays.
+        """
+        if self.look is None:
+            return self
+        found = await self.look()
+        if found is not None and (
+            found.kind is not Kind.FILE
+            or found.version is None
+            or found.version.time_ns > self.opened_ns - CLOCKS_APART_NS
+        ):
+            raise PreconditionFailed(f"{self.path} was stored by somebody else meanwhile")
+        return replace(self, before=found, look=None)
 
     @property
     def expect(self) -> Expect:

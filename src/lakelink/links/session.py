@@ -22,7 +22,7 @@ from lakelink.links.survey import Surveyor
 from lakelink.links.tally import Tally
 from lakelink.links.torn import PLACING
 from lakelink.links.waiting import first
-from lakelink.links.wants import Wants
+from lakelink.links.wants import Request, Wants
 from lakelink.locations.base import Uploader
 from lakelink.model.entry import Row
 from lakelink.model.linkspec import LinkSpec
@@ -58,6 +58,9 @@ class Session:
         self._batches: set[asyncio.Task[None]] = set()
         self._bulk: Bulk | None = None
         self._large: set[asyncio.Task[None]] = set()  # large files, each in a task of its own
+        self._asked: dict[
+            Request, asyncio.Task[None]
+        ] = {}  # surveys that somebody waits for, until what they found is carried
         self.dirty = Dirty()
         observer = Observer(parts.files, parts.lake, parts.journal, filters)
         self._committer = Committer(parts.files, parts.journal, self.dirty, parts.clock)
@@ -128,7 +131,7 @@ class Session:
         try:
             await together(self._committer.run(), self._survey_loop(), self._carry_loop(), self._retry_loop())
         finally:
-            tasks = self._batches | self._large
+            tasks = self._batches | self._large | set(self._asked.values())
             for task in tasks:
                 task.cancel()
             if tasks:
@@ -168,9 +171,11 @@ class Session:
                 await first(wants.woken.wait(), clock.sleep(next_s - now_s))
             wants.woken.clear()
             for request in wants.take_requests():
+                if request in self._asked:
+                    continue
                 numbers = [await self._survey((FILES, LAKE), path) for path in request.paths]
-                await self._drain(max(numbers))
-                wants.finish(request)
+                # Beside this loop: what was found may take its time, and no survey may wait for that.
+                self._asked[request] = asyncio.ensure_future(self._answer(request, max(numbers)))
             while (subtree := wants.take_subtree()) is not None:
                 side, path = subtree
                 await self._survey((side,), path)
@@ -208,10 +213,12 @@ class Session:
             parts.journal.set_meta(SURVEYED, str(parts.clock.time_ns()))
         return number
 
-    async def _drain(self, number: int) -> None:
-        """Until all that a survey found was carried or refused."""
-        while not self.dirty.drained(number) or len(self.crew.doomed):
+    async def _answer(self, request: Request, number: int) -> None:
+        """When all that the surveys of a request found was carried or refused. What came later is not waited for: it may never end."""
+        while not (self.dirty.drained(number) and self.crew.doomed.drained(number)):
             await self._parts.clock.sleep(POLL_S)
+        self._wants.finish(request)
+        del self._asked[request]
 
     # ── carrying ──
 
@@ -284,10 +291,11 @@ class Session:
         if doomed.unasked > 0:
             self._parts.brake.ask(doomed.counted, self._parts.journal.agreed, now_s)
             doomed.unasked = 0
-        for path, side in doomed.release():
+        for path, side, number in doomed.release():
             # Looked at once more, right before: the side that deleted it, and the lake wherever it is what says so.
             mark = self.dirty.note(path, side, now_s)
             mark.condemned = True
+            mark.number = min(mark.number, number)  # who waits for what was known waits for its end
             mark.attempts = max(mark.attempts, doomed.attempts(path))
 
     async def _retry_loop(self) -> None:

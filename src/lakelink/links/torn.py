@@ -21,7 +21,7 @@ async def is_torn_copy(path: str, files: tuple[Location, Entry], lake: tuple[Loc
         LakelinkError: a side could not be read as the version observed; nothing is known.
     """
     mine, theirs = files[1], lake[1]
-    if (mine.kind, theirs.kind) != (Kind.FILE, Kind.FILE) or mine.size_bytes > theirs.size_bytes:
+    if not mine.resident or (mine.kind, theirs.kind) != (Kind.FILE, Kind.FILE) or mine.size_bytes > theirs.size_bytes:
         return False
     here, there = await open_content(path, *files), await open_content(path, *lake)
     for start in range(0, mine.size_bytes, CHUNK_BYTES):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lakelink.errors import LakelinkError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Request:
     """Somebody waits until these paths were compared and what was found is carried."""
 

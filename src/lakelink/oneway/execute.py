@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from lakelink.engine.compare import Comparison
-from lakelink.engine.supervise import workers
+from lakelink.engine.supervise import together, workers
 from lakelink.engine.transfer import GroupSize, Step, Transfer, groups
 from lakelink.errors import LakelinkError
 from lakelink.locations.base import Location, SetPosix
@@ -23,6 +23,8 @@ LOCAL_GROUP = GroupSize(files=256, bytes=64 << 20)
 LOCAL_WORKERS = 2
 SMALL_FILE_BYTES = 256 << 10
 """Up to this size on average, one local worker is enough: calls cost more than bytes, and two threads would fight for the interpreter."""
+LARGE_BYTES = 8 << 20
+LARGE_WORKERS = 4
 LAKE_GROUP = GroupSize(files=16, bytes=4 << 20)
 LAKE_WORKERS = 16
 _METADATA_AT_ONCE = 64
@@ -55,9 +57,7 @@ class Execution:
         progress = self._ledger.progress
         try:
             plan.give_up(await clear(plan.replacements, self._source, self._target, self._deleted))
-            await self._directories.make(plan.directories)
-            progress.phase = "transferring"
-            await self._move(plan)
+            await together(self._move_large(plan), self._fill(plan))
             if self._stopping():
                 return False
             await self._set_metadata(plan)
@@ -77,6 +77,11 @@ class Execution:
         self._directories.touch(row.path)
         self._ledger.deleted(row, error)
 
+    async def _fill(self, plan: Plan) -> None:
+        await self._directories.make(plan.directories)
+        self._ledger.progress.phase = "transferring"
+        await self._move(plan)
+
     async def _move(self, plan: Plan) -> None:
         both_local = self._source.traits.local and self._target.traits.local
         size = LOCAL_GROUP if both_local else LAKE_GROUP
@@ -87,6 +92,13 @@ class Execution:
             size = GroupSize(max(1, min(size.files, self._options.concurrency // count)), size.bytes)
         steps = takewhile(lambda _: not self._stopping(), plan.transfers())
         await workers(groups(steps, size), self._move_group, count)
+
+    async def _move_large(self, plan: Plan) -> None:
+        """New large files to a lake need not wait until its directories have markers: they appear later than those anyway."""
+        if self._target.traits.local or self._options.concurrency is not None:
+            return
+        steps = takewhile(lambda _: not self._stopping(), plan.large(LARGE_BYTES))
+        await workers(([step] for step in steps), self._move_group, LARGE_WORKERS)
 
     async def _move_group(self, steps: Sequence[Step]) -> None:
         for done in await self._transfer.copy(steps):

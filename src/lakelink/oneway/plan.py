@@ -54,6 +54,13 @@ class Plan:
             self.copies = [step for step in self.copies if not safety.below(step.path, paths)]
             self.created = {path: row for path, row in self.created.items() if not safety.below(path, paths)}
 
+    def large(self, size_bytes: int) -> Iterator[Step]:
+        """Of the new files those that are larger, each once: what is given here is not given by `transfers`, and the other way round."""
+        for path in [path for path, row in self.created.items() if row.size_bytes > size_bytes]:
+            row = self.created.pop(path, None)
+            if row is not None:
+                yield Step(path, row, Action.CREATE, "new")
+
     def transfers(self) -> Iterator[Step]:
         """Every file to be moved, each once. Empties the plan, so that memory shrinks as the run goes on."""
         while self.created:

@@ -33,6 +33,7 @@ class Gateway:
     shared: Shared
     audit: list[AuditRecord] = field(default_factory=list)
     stored: list[Stored] = field(default_factory=list)
+    sessions: list[SftpSubsystem] = field(default_factory=list)
 
     @property
     def key_file(self) -> str:
@@ -53,6 +54,11 @@ class Gateway:
             "-o",
             "BatchMode=yes",
         ]
+
+    async def quiet(self) -> None:
+        """Every session so far is over, and has cleared away what it left open."""
+        for session in self.sessions:
+            await session.done.wait()
 
     def connect(self):
         """A connection by asyncssh's client, as a context."""
@@ -100,17 +106,16 @@ async def gateway(
     process = Shared(shared)
     account = account or Account(name="partner", folders=folders, uid=4711, gid=4712)
     running = Gateway(directory, 0, key, process)
-    sessions: set[SftpSubsystem] = set()
 
     async def on_stored(stored: Stored) -> None:
         running.stored.append(stored)
 
     def make() -> SftpSubsystem:
-        visitor = Visitor(session=f"s{len(sessions)}", account=account, address="127.0.0.1")
+        visitor = Visitor(session=f"s{len(running.sessions)}", account=account, address="127.0.0.1")
         session = SftpSubsystem(
             visitor, View(account, opener or opened, process), running.audit.append, limits or SftpLimits(), on_stored
         )
-        sessions.add(session)
+        running.sessions.append(session)
         return session
 
     server = await asyncssh.listen(
@@ -119,7 +124,7 @@ async def gateway(
         server_factory=lambda: _Server(make, key),
         server_host_keys=[host_key],
         encoding=None,
-        encryption_algs=["aes128-gcm@openssh.com"],
+        encryption_algs=["aes128-gcm@openssh.com", "aes128-ctr"],  # libssh2 of Debian 12 knows no GCM
     )
     running.port = server.get_port()
     public = host_key.export_public_key().decode().strip()
@@ -129,7 +134,7 @@ async def gateway(
     finally:
         server.close()
         await server.wait_closed()
-        for session in sessions:
+        for session in running.sessions:
             if session._running is not None:
                 session._running.cancel()
                 await asyncio.wait([session._running])

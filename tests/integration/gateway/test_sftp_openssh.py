@@ -34,21 +34,6 @@ get big {0}/replaced.back
 """
 
 
-@pytest.fixture(params=["memory", "local", "s3"])
-def home(request, tmp_path, monkeypatch, s3_prefix):
-    if request.param == "memory":
-        return f"memory:{s3_prefix}"
-    if request.param == "local":
-        (tmp_path / "home").mkdir()
-        return str(tmp_path / "home")
-    store = request.getfixturevalue("seaweed")
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", store.endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", store.secret_key)
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    return f"s3://{store.bucket}/{s3_prefix}"
-
-
 async def sftp(running, script: str, *options: str) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
         "sftp",

@@ -217,3 +217,27 @@ def test_where_an_etag_is_no_md5_an_unchanged_file_is_not_sent_again(world, monk
 async def _another(_content, _algorithm) -> bytes:
     """Of a store that encrypts: what looks like an MD5 is that of nothing here."""
     return bytes(16)
+
+
+def test_a_survey_that_is_asked_for_ends_although_files_are_deleted_without_end(world):
+    async def scenario():
+        async with _live(world) as (link, _):
+            over = asyncio.Event()
+
+            async def churn():
+                number = 0
+                while not over.is_set():
+                    (world.root / f"here-{number}").write_bytes(b"%d" % number)
+                    (world.root / f"here-{number - 40}").unlink(missing_ok=True)
+                    number += 1
+                    await asyncio.sleep(0.005)
+
+            churning = asyncio.ensure_future(churn())
+            await asyncio.sleep(2)
+            try:
+                await asyncio.wait_for(link.survey(), DEADLINE_S)
+            finally:
+                over.set()
+                await churning
+
+    run(scenario())

@@ -87,3 +87,39 @@ def test_a_fixed_limit_stays():
     run(limit, lambda n: n / 0.01, 5.0)
 
     assert limit.limit == 4
+
+
+def far(limit: ConcurrencyLimit, seconds: float, took_s, start_s: float = 0.0) -> None:
+    """Finish requests at a rate that does not change, each after `took_s(n)` at `n` in flight."""
+    now_s = start_s
+    while now_s < start_s + seconds:
+        now_s += 0.001
+        limit.finished(now_s, 1.0, saturated=True, took_s=took_s(limit.limit))
+
+
+def test_a_far_store_that_answers_as_fast_as_ever_is_asked_more_whatever_the_rate():
+    limit = ConcurrencyLimit(ConcurrencyPolicy(start=16, most=128))
+
+    far(limit, 5.0, lambda _: 0.08)
+
+    assert limit.limit == 128
+
+
+def test_a_far_store_whose_answers_queue_is_not_asked_more():
+    limit = ConcurrencyLimit(ConcurrencyPolicy(start=16, most=128, probe_windows=1_000_000))
+    limit.finished(0.0, 1.0, saturated=False, took_s=0.03)
+
+    far(limit, 5.0, lambda n: 0.03 if n < 64 else 0.09)
+
+    assert 32 <= limit.limit <= 64
+
+
+def test_answers_that_stop_queueing_are_noticed_at_rest():
+    limit = ConcurrencyLimit(ConcurrencyPolicy(start=16, most=128, probe_windows=1_000_000))
+    limit.finished(0.0, 1.0, saturated=False, took_s=0.03)
+    far(limit, 5.0, lambda _: 0.09)
+    assert limit.limit == 16
+
+    far(limit, 5.0, lambda _: 0.04, 5.0)
+
+    assert limit.limit == 128

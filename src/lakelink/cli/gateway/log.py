@@ -15,6 +15,7 @@ from cyclopts import Group, Parameter
 
 from lakelink.cli.parameters import OUTPUT, Output, flag
 from lakelink.errors import NotFound, NotPermitted
+from lakelink.model.path import display
 
 WHICH = Group("Which lines", sort_key=1)
 POLL_S = 0.25
@@ -123,4 +124,5 @@ def _print(line: dict[str, Any], output: Output) -> None:
     head = (
         f"{line.get('time', '')[:19]}Z {line.get('user', '-')} {line.get('address', '-')} {line.get('operation', '')}"
     )
-    sys.stdout.write(f"{head} {line.get('path', '')}{size}{failed} {rest}".replace("  ", " ").rstrip() + "\n")
+    text = f"{head} {line.get('path', '')}{size}{failed} {rest}".replace("  ", " ").rstrip()
+    sys.stdout.write(display(text) + "\n")  # names and versions are what clients say: no terminal obeys them

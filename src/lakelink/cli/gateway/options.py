@@ -73,6 +73,9 @@ class AccountOptions:
             FILES,
         ),
     ] = None
+    start: Annotated[
+        str | None, _said("The virtual directory in which a session begins, / by default.", "PATH", FILES)
+    ] = None
     uid: Annotated[int | None, _said("Owner of what the user stores.", "N", FILES, _count)] = None
     gid: Annotated[int | None, _said("Group of what the user stores.", "N", FILES, _count)] = None
     file_mode: Annotated[int | None, _said("Mode of new files, 0644 by default.", "MODE", FILES, _octal)] = None
@@ -101,6 +104,7 @@ class AccountOptions:
     def apply(self, account: Account, config: str | None) -> Account:
         """The account with all that was said."""
         changes: dict[str, Any] = {
+            "start": self.start,
             "uid": self.uid,
             "gid": self.gid,
             "file_mode": self.file_mode,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from cyclopts import Group, Parameter
 
@@ -13,7 +13,7 @@ from lakelink.errors import NoDaemon, NotFound, UsageError
 
 if TYPE_CHECKING:
     from lakelink.api.calls import Call
-    from lakelink.model.gateway import LiveSession
+    from lakelink.model.gateway import GatewayStatus, LiveSession
 
 T = TypeVar("T")
 WHOM = Group("Whom", sort_key=1)
@@ -35,12 +35,7 @@ def sessions(*, output: Output = Output()) -> int:
 
     found, status = _ask(ListSessions()), _ask(GetGateway())
     if output.json:
-        print_json(
-            {
-                "sessions": [dataclasses.asdict(each) for each in found],
-                "gateway": {**dataclasses.asdict(status), "banned": dict(status.banned), "counts": dict(status.counts)},
-            }
-        )
+        print_json({"sessions": [_fields(each) for each in found], "gateway": _gateway(status)})
         return 0
     print_lines(_line(each) for each in found)
     if not output.quiet:
@@ -110,11 +105,38 @@ def _ask(call: Call[T]) -> T:
         raise NoDaemon("no gateway runs on this state directory", hint=START_IT) from error
 
 
+def _fields(session: LiveSession) -> dict[str, Any]:
+    from lakelink.cli.links.told import stamp
+
+    fields = dataclasses.asdict(session)
+    since_ns, active_ns = fields.pop("since_ns"), fields.pop("active_ns")
+    return fields | {"since": stamp(since_ns), "active": stamp(active_ns)}
+
+
+def _gateway(status: GatewayStatus) -> dict[str, Any]:
+    from lakelink.cli.links.told import stamp
+
+    return {
+        "pid": status.pid,
+        "started": stamp(status.started_ns),
+        "listening": list(status.listening),
+        "policy": status.policy,
+        "workers": status.workers,
+        "host_keys": list(status.host_keys),
+        "half_open": status.half_open,
+        "draining": status.is_draining,
+        "banned": dict(status.banned),
+        "counts": dict(status.counts),
+    }
+
+
 def _line(session: LiveSession) -> str:
+    from lakelink.model.path import display
     from lakelink.model.units import format_bytes, format_duration
 
     now_s = time.time()
     moved = f"{format_bytes(session.uploaded_bytes)} up, {format_bytes(session.downloaded_bytes)} down"
     since = format_duration(max(0.0, now_s - session.since_ns / 1e9))
     idle = format_duration(max(0.0, now_s - session.active_ns / 1e9))
-    return f"{session.id}  {session.user}  {session.address}  for {since}, idle {idle}, {moved}  {session.client}"
+    client = display(session.client)  # a client may call itself anything
+    return f"{session.id}  {display(session.user)}  {session.address}  for {since}, idle {idle}, {moved}  {client}"

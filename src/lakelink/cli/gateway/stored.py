@@ -181,6 +181,7 @@ def what_is(account: Account, *, declared: bool) -> dict[str, Any]:
             }
             for each in account.folders
         ],
+        "start": account.start,
         "proof": account.proof.value,
         "password": scheme.name if scheme else "",
         "keys": keys_of(account),

@@ -60,6 +60,7 @@ def _read(document: Document, name: str, table: Any) -> Account:
         account = Account(
             name=name,
             folders=_folders(section),
+            start=section.text("start", "/").value,
             password_hash=_password(section),
             keys=_keys(section),
             proof=Proof(section.choice("proof", [proof.value for proof in Proof], Proof.ANY).value),

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from lakelink.errors import NotFound, NotPermitted
+from lakelink.gateway.folders.known import MOST_NAMES
 from lakelink.gateway.folders.paths import joined
 from lakelink.gateway.folders.places import Place, Places
 from lakelink.locations.base import Batch, Browsable
@@ -30,17 +31,23 @@ async def list_names(places: Places, path: str) -> AsyncIterator[list[tuple[str,
     place = await places.place(path)
     taken = set(mounted)
     left = MOST_LOOKS
+    seen = set(mounted)
     try:
         async for batch in _batches(place):
             rows = [row for row in batch.rows if _name(row.path) not in taken]
             group, looked = await _entries(places, place, rows, left)
             left -= looked
+            if len(seen) <= MOST_NAMES:
+                seen.update(name for name, _ in group)
+                seen.update(_name(problem.path) for problem in batch.problems)
+                seen.update(_name(skipped.path) for skipped in batch.skipped)
             yield group
     except NotFound:
         # The top of a folder is there for its user, whether anything has been stored in it or not.
         if place.relative and not mounted:
             raise
     places.shared.known.saw_directory(place.text, place.relative)
+    places.shared.known.listed(place.text, place.relative, seen)
 
 
 async def is_empty(places: Places, place: Place) -> bool:
@@ -94,6 +101,7 @@ async def _entries(places: Places, place: Place, rows: list[Row], most: int) -> 
         entry = _told(row) if place.location.traits.posix_in_list else known.of_row(place.text, row)
         if entry is not None:
             found[row.path] = entry
+            known.shown(place.text, row.path)
         elif len(unknown) < most:
             unknown.append(row.path)
     for path, looked in zip(unknown, await place.location.stat(unknown) if unknown else [], strict=True):

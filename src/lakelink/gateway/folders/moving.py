@@ -48,6 +48,7 @@ async def rename(places: Places, move: Move, most_paths: int) -> None:
     known = places.shared.known
     known.forget(move.old.text, move.old.relative)
     known.saw(move.new.text, move.new.relative, found)
+    known.made(move.new.text, move.new.relative)
 
 
 async def _rename_directory(places: Places, move: Move, most_paths: int) -> None:
@@ -66,6 +67,7 @@ async def _rename_directory(places: Places, move: Move, most_paths: int) -> None
         await _copy_tree(location, move, found)
     known.forget_below(move.old.text, move.old.relative)
     known.saw_directory(move.new.text, move.new.relative)
+    known.made(move.new.text, move.new.relative)
 
 
 async def _tree(location: Location, top: str, most_paths: int) -> list[tuple[str, Entry]]:
@@ -124,7 +126,8 @@ async def _copy_tree(location: Location, move: Move, found: Sequence[tuple[str, 
     except LakelinkError:
         await location.delete([each for each in reversed(made) if each.expect.version is not None])
         raise
-    doomed = [Delete(path, entry.kind, Expect(entry.version)) for path, entry in found]
+    # Backwards: what is in a directory before the directory.
+    doomed = [Delete(path, entry.kind, Expect(entry.version)) for path, entry in reversed(found)]
     for answered_delete in await location.delete([*doomed, Delete(top, Kind.DIR, Expect(move.entry.version))]):
         if answered_delete is not None:
             raise answered_delete

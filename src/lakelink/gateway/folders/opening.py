@@ -67,8 +67,11 @@ async def read_file(places: Places, place: Place, entry: Entry | None) -> Reader
     raise NotFound(f"there is no {display(place.path)}")
 
 
-async def write_file(places: Places, place: Place, before: Entry | None, wanted: Opening) -> Upload:
-    """The file, open for writing; `before`, which is there, stays until it is closed.
+async def write_file(
+    places: Places, place: Place, before: Entry | None, wanted: Opening, *, assumed: bool = False
+) -> Upload:
+    """The file, open for writing; `before`, which is there, stays until it is closed. `assumed`: that nothing is there is not looked at before
+    something is stored.
 
     Raises:
         NotFound: it is not there and was not to be made, or its directory is not. Declined: it is there and should not be, or is a directory.
@@ -84,6 +87,8 @@ async def write_file(places: Places, place: Place, before: Entry | None, wanted:
         raise Declined("It is a directory" if before.kind is Kind.DIR else "It is not a file")
     quota = await Quota.of(places, place, before)
     target = Target(place.location, place.relative, before, places.shared.clock)
+    if assumed and not place.location.traits.local:
+        target = replace(target, look=lambda: places.look(place), opened_ns=places.shared.clock.time_ns())
     keep = before is not None and not wanted.truncate
     writer = await open_writer(target, _posix(places, before, wanted), places.shared.memory, keep=keep)
     return Upload(place, writer, before, quota)

@@ -48,7 +48,11 @@ class View:
             if spot.folder is None:
                 return Entry(kind=Kind.DIR)
             place = await self.places.place(path)
-            found = await self.places.look(place)
+            # A client that has listed a directory often looks at every file in it next.
+            remembered = not place.location.traits.posix_in_list
+            found = self.shared.known.recent(place.text, place.relative) if remembered else None
+            if found is None:
+                found = await self.places.look(place)
             if found is None and (spot.is_mount or self.places.mapping.names_in(path)):
                 return Entry(kind=Kind.DIR)  # a folder is there for its user before anything is stored in it
             if found is None:
@@ -88,8 +92,15 @@ class View:
         """See `opening.write_file`. Close it with `commit` or `discard`."""
         if path in self._uploads:
             raise Declined("It is being written in this session already")
-        place, before = await self._followed(path, write=True, content=wanted.read)
-        upload = await write_file(self.places, place, before, wanted)
+        place = await self.places.place(path, write=True, content=wanted.read)
+        # Only an upload that replaces whatever is there can do without a look; on this machine a look costs nothing.
+        anew = wanted.create and wanted.truncate and not (wanted.exclusive or wanted.append)
+        far = not place.location.traits.local and bool(place.relative)
+        new = anew and far and self.shared.known.lacks(place.text, place.relative)
+        before = None
+        if not new:
+            place, before = await self._followed(path, write=True, content=wanted.read)
+        upload = await write_file(self.places, place, before, wanted, assumed=new)
         self._uploads[path] = upload
         return upload
 
@@ -145,7 +156,10 @@ class View:
             raise Declined("It exists already")
         posix = self.places.new_posix(Kind.DIR, mode)
         await self._write(place, Write(place.relative, Kind.DIR, None, posix, Expect(None)))
-        self.shared.known.saw_directory(place.text, place.relative)
+        known = self.shared.known
+        known.made(place.text, place.relative)
+        known.saw_directory(place.text, place.relative)
+        known.listed(place.text, place.relative, set())  # nothing was there a moment ago
 
     async def remove_directory(self, path: str) -> None:
         """The directory is gone.
@@ -239,6 +253,7 @@ class View:
         content = BytesContent(target.encode("utf-8", "surrogateescape"))
         posix = replace(self.places.new_posix(Kind.FILE), mode=0o777)
         await self._write(place, Write(place.relative, Kind.SYMLINK, content, posix, Expect(None)))
+        self.shared.known.made(place.text, place.relative)
 
     async def aclose(self) -> None:
         """Give up what is still open: uploads that were not closed leave nothing. Idempotent."""

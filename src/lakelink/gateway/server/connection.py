@@ -6,9 +6,6 @@ The names with an underscore that are overridden here are asyncssh's own; the te
 from __future__ import annotations
 
 import asyncio
-import re
-import time
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import asyncssh
@@ -18,10 +15,7 @@ from asyncssh.packet import SSHPacket
 from lakelink.gateway.credentials.authorized_keys import SMALLEST_RSA_BITS
 from lakelink.gateway.server.policies import Policy
 
-WINDOW_BYTES = 2 << 20
-PACKET_BYTES = 32 << 10
 FIRST_FREE = 1  # every client asks by "none" first which methods there are
-_SFTP = re.compile(r"(internal-sftp|\S*/sftp-server)(\s.*)?")
 
 
 class Gatekeeper(Protocol):
@@ -118,45 +112,3 @@ class Connection(SSHServerConnection):
         except (asyncssh.Error, UnicodeDecodeError, ValueError):
             return False
         return algorithm in self._gatekeeper.policy.signatures
-
-
-class Channel(asyncssh.SSHServerChannel[bytes]):
-    """A session channel on which only the sftp subsystem can be started."""
-
-    def __init__(
-        self, connection: Connection, loop: asyncio.AbstractEventLoop, on_closed: Callable[[Channel], None]
-    ) -> None:
-        self._on_closed = on_closed
-        super().__init__(connection, loop, False, False, False, 0, 0, None, "strict", WINDOW_BYTES, PACKET_BYTES)
-        self.active_ns = time.time_ns()
-
-    def _cleanup(self, exc: Exception | None = None) -> None:
-        super()._cleanup(exc)
-        self._on_closed(self)
-
-    def _accept_data(self, data: bytes, datatype: Any = None) -> None:
-        self.active_ns = time.time_ns()
-        super()._accept_data(data, datatype)
-
-    def _process_env_request(self, packet: SSHPacket) -> bool:
-        """Not kept: there is no program that could read it, and no bound on how much there is of it."""
-        packet.get_string()
-        packet.get_string()
-        packet.check_end()
-        return False
-
-    def _start_session(self, command: str | None = None, subsystem: str | None = None) -> bool:
-        """A command that a certificate forces is heeded when it is an SFTP server; every other program is refused, forced or asked for."""
-        forced = self._conn.get_certificate_option("force-command")
-        if forced is not None:
-            command, subsystem = None, "sftp" if _SFTP.fullmatch(str(forced).strip()) else None
-        if command is not None or subsystem != "sftp":
-            return False
-        return super()._start_session(subsystem="sftp") if forced is None else self._start_forced()
-
-    def _start_forced(self) -> bool:
-        if self._session_started:
-            return False
-        self._session_started = True
-        self._subsystem = "sftp"
-        return bool(self._session.subsystem_requested("sftp"))

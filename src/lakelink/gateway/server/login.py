@@ -14,7 +14,9 @@ from lakelink.errors import LakelinkError
 from lakelink.gateway.base import AuditRecord, Visitor
 from lakelink.gateway.credentials.authorized_keys import parse_key
 from lakelink.gateway.server.authority import Authority, admits
-from lakelink.gateway.server.connection import Channel, Connection
+from lakelink.gateway.server.channel import Channel
+from lakelink.gateway.server.connection import Connection
+from lakelink.gateway.server.pace import Pace
 from lakelink.gateway.server.policies import Policy
 from lakelink.gateway.subsystem import SftpSubsystem
 from lakelink.model.account import Account, Proof
@@ -39,6 +41,7 @@ class House(Protocol):
     def through(self, login: Login) -> None: ...
     def leave(self, login: Login) -> None: ...
     def record(self, login: Login, operation: str, code: str = "", detail: Mapping[str, str] | None = None) -> None: ...
+    def pace(self, account: Account) -> Pace | None: ...
     async def subsystem(self, login: Login) -> SftpSubsystem: ...
 
 
@@ -134,7 +137,7 @@ class Login(asyncssh.SSHServer):
     def session_requested(self) -> Any:
         if self.visitor is None or len(self.channels) >= self._house.max_channels:
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, "Too many sessions")
-        channel = Channel(self._conn, asyncio.get_running_loop(), self._closed)
+        channel = Channel(self._conn, asyncio.get_running_loop(), self._closed, self._house.pace(self.visitor.account))
         self.channels[channel] = None
         return channel, self._open(channel)
 

@@ -22,9 +22,11 @@ from lakelink.gateway.server.listener import Arrival, Listener
 from lakelink.gateway.server.login import Login
 from lakelink.gateway.server.networks import Networks
 from lakelink.gateway.server.options import HostKeyPair, server_options
+from lakelink.gateway.server.pace import Pace
 from lakelink.gateway.server.policies import POLICIES
 from lakelink.gateway.server.sftp import SftpSessions
 from lakelink.gateway.subsystem import SftpSubsystem
+from lakelink.model.account import Account
 from lakelink.ports.random import Random
 
 REPORT_EVERY_S = 1.0
@@ -77,6 +79,7 @@ class GatewayServer:
         self._inside: dict[str, Login] = {}
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._counts: Counter[str] = Counter()
+        self._paces: dict[str, Pace] = {}
         self._recorded = (0, 0)
         self._listener = Listener(self, Networks(settings.trusted_proxies))
         self._reporter: asyncio.Task[None] | None = None
@@ -225,6 +228,8 @@ class GatewayServer:
         except TimeoutError:
             self.record(login, "logout", "unfinished", {"reason": "what it left open is still being cleared away"})
         del self._inside[login.id]
+        if not any(each.user == login.user for each in self._inside.values()):
+            self._paces.pop(login.user, None)
         self._counts["uploaded_bytes"] += login.uploaded_bytes
         self._counts["downloaded_bytes"] += login.downloaded_bytes
         seconds = f"{(time.time_ns() - login.since_ns) / 1e9:.1f}"
@@ -243,6 +248,14 @@ class GatewayServer:
             detail=detail or {},
         )
         self._parts.audit(record)
+
+    def pace(self, account: Account) -> Pace | None:
+        """What its sessions share of its bandwidth, of which each worker has its part."""
+        rate = account.bandwidth_bytes_per_s / self._parts.settings.workers
+        found = self._paces.get(account.name)
+        if rate and (found is None or found.bytes_per_s != rate):
+            found = self._paces[account.name] = Pace(rate, time.monotonic)
+        return found if rate else None
 
     async def subsystem(self, login: Login) -> SftpSubsystem:
         if login.visitor is None:

@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -88,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     log.configure(logging.WARNING, sys.stderr, as_json=asked.log == "json", journal=asked.log == "journal")
     logging.getLogger("asyncssh").setLevel(logging.CRITICAL)  # what clients do wrong is in the audit log
+    warnings.simplefilter("ignore")  # what libraries think of the algorithms that an old client asks for
     gc.set_threshold(50_000, 20, 20)
     for number in (
         signal.SIGINT,

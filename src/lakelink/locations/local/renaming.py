@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 from lakelink.errors import Unsupported
 from lakelink.locations.local.hands import Hands
@@ -36,7 +37,8 @@ def rename(hands: Hands, origin: tuple[str, Version], new_path: str, expect: Exp
         if error.errno in _ELSEWHERE:
             raise Unsupported(f"{display(path)} cannot become {display(new_path)} without a copy") from error
         raise
-    return entry_of(st)
+    is_link = kind_of_mode(st.st_mode) is Kind.SYMLINK
+    return entry_of(st, os.fsdecode(kernel.readlink(new.name, dir_fd=new.dir_fd)) if is_link else None)
 
 
 def _take(hands: Hands, old: Place, new: Place, version: Version, *, is_directory: bool) -> None:

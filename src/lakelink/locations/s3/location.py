@@ -137,8 +137,15 @@ class S3Location:
         return await self._each(list(enumerate(reads)), one)
 
     async def write(self, writes: Sequence[Write]) -> list[Entry | LakelinkError]:
-        await self._learn(bool(writes))
-        return await self._each(writes, self._write_one)
+        # The parts of a large object may go out meanwhile: only the request that makes it visible has a condition.
+        if not all(self._may_begin(write) for write in writes):
+            await self._learn(True)
+            return await self._each(writes, self._write_one)
+        self._ask(bool(writes))
+        outcomes = await self._each(writes, self._write_one)
+        if self.store.asked is not None and self.store.asked.done() and self.store.conditions.write is None:
+            self.store.asked.result()  # raises: what could not be found out concerns the whole location
+        return outcomes
 
     async def delete(self, deletes: Sequence[Delete]) -> list[LakelinkError | None]:
         keys = [self.keys.marker(d.path) if d.kind is Kind.DIR else self.keys.key(d.path) for d in deletes]
@@ -175,6 +182,9 @@ class S3Location:
         """S3 answers a write when it is durable: nothing to do."""
 
     async def aclose(self) -> None:
+        if self.store.asked is not None:
+            self.store.asked.cancel()
+            await asyncio.wait([self.store.asked])
         await self.client.wire.aclose()
 
     async def abort_abandoned(self, older_than_s: float = 24 * 3600) -> int:
@@ -199,6 +209,19 @@ class S3Location:
     async def _learn(self, needed: bool) -> None:
         if needed and self.store.conditions.write is None:
             await learn_write(self.client, self.store, self.keys)
+
+    def _ask(self, needed: bool) -> None:
+        """As `_learn`, without waiting: `Upload.complete` does, and raises what comes of it."""
+        asked = self.store.asked
+        if needed and self.store.conditions.write is None and (asked is None or asked.done()):
+            self.store.asked = asyncio.ensure_future(learn_write(self.client, self.store, self.keys))
+            self.store.asked.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    def _may_begin(self, write: Write) -> bool:
+        """Whether a write can begin before it is known what the store honours."""
+        content, size = write.content, write.content.size_bytes if write.content else None
+        large = size is not None and SMALL_BYTES < size <= MAX_OBJECT_BYTES
+        return large and not isinstance(content, S3Content) and not self.client.options.staged_completion
 
     async def _stat_one(self, path: str) -> Entry | None:
         if path:

@@ -105,7 +105,11 @@ async def put_marker(client: S3Client, store: StoreTraits, key: str, write: Writ
     # Another marker may have found out while this one was on its way with metadata that the store drops.
     if store.marker_metadata or entry.version is None:
         return entry
-    return await put_marker(client, store, key, replace(write, expect=replace(write.expect, version=entry.version)))
+    again = replace(write, expect=replace(write.expect, version=entry.version))
+    response = await _put(client, store, key, again, (attributes, condition_headers(again.expect)))
+    if response.status >= 300:
+        raise translate(request, response, client.bucket, key)
+    return sent_entry(Kind.DIR, 0, again, response)
 
 
 async def _put(

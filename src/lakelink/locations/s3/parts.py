@@ -92,6 +92,8 @@ class Upload:
         Raises:
             PreconditionFailed: it is not.
         """
+        if self.store.asked is not None and self.store.conditions.write is None:
+            await asyncio.shield(self.store.asked)
         uncertain: Unreachable | None = None
         for attempt in range(SETTLE_ATTEMPTS):
             # The condition of Complete is not probed, and some stores check it before they wait (SeaweedFS) or not at all.

@@ -46,6 +46,7 @@ class StoreTraits:
     md5: Md5Trust = field(default_factory=Md5Trust)
     marker_metadata: bool | None = None  # whether directory markers keep user metadata
     learning: asyncio.Lock = field(default_factory=asyncio.Lock)
+    asked: asyncio.Task[None] | None = None  # about `conditions`, while parts are already on their way
 
 
 def sent_entry(kind: Kind, size_bytes: int, write: Write, response: WireResponse) -> Entry:

@@ -37,6 +37,7 @@ class AdaptiveWire:
             await self._turn()
         else:
             self._active += 1
+        begun_s = self._clock.monotonic()
         try:
             response = await self._wire.send(request)
         except Unreachable:
@@ -50,7 +51,9 @@ class AdaptiveWire:
         else:
             moved = response.body_bytes + (len(request.body) if isinstance(request.body, bytes) else request.body_bytes)
             saturated = self._active + 1 >= self._limit.limit
-            self._limit.finished(self._clock.monotonic(), 1 + moved / REQUEST_WEIGHT_BYTES, saturated=saturated)
+            now_s = self._clock.monotonic()
+            work = 1 + moved / REQUEST_WEIGHT_BYTES
+            self._limit.finished(now_s, work, saturated=saturated, took_s=now_s - begun_s)
         return response
 
     async def aclose(self) -> None:
