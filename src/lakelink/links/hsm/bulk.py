@@ -24,6 +24,9 @@ from lakelink.state.holdings import Holdings
 LEAST = 32
 """Fewer are carried one by one, with all that a question to the store tells of each."""
 
+NO_NEWS_S = 30.0
+"""For so long after a stub was made it is no news that its name appeared."""
+
 
 class Bulk:
     """Takes new objects of a survey."""
@@ -86,6 +89,8 @@ class Bulk:
             if origin is not None:
                 stubs.append(NewStub(row.path, lazy.posix_of(lake), origin))
                 objects.append(lake)
+        now_s = crew.clock.monotonic()
+        lazy.made.add([stub.path for stub in stubs], now_s + NO_NEWS_S, now_s)
         answers = await asyncio.to_thread(lazy.guard.make, stubs)
         results: list[Result] = []
         made: list[Row] = []
