@@ -87,7 +87,8 @@ class Carrier:
         for path, lake in wanted.items():
             mark = None if path in known else crew.dirty.claim(path, crew.clock.monotonic())
             if mark is not None:
-                mark.files, mark.lake = True, mark.lake or lake
+                crew.dirty.concerns_files(mark)
+                mark.lake = mark.lake or lake
                 left[path] = mark
                 marks.append(mark)
         return await crew.observer.look(marks) if marks else []
@@ -175,7 +176,7 @@ class Carrier:
 
     def _recheck(self, look: Look) -> None:
         mark = self._crew.note_both(look.path, self._crew.clock.monotonic())
-        mark.since_s = look.mark.since_s
+        self._crew.dirty.is_since(mark, look.mark.since_s)
 
     def _finish(
         self,

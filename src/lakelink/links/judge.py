@@ -35,6 +35,8 @@ TICK_S = 0.012
 """Kernels before 6.13 stamp files by the timer tick, of up to 10 ms: only a time that lies further back names one content."""
 TICK_PATIENCE_S = 2.0
 """What is written to without a pause is carried after so long all the same."""
+MOST_BELOW = 10_000
+"""So many paths are noted along with their directory; more are found by a survey, which waits for room."""
 DELETES = frozenset({Verb.EXPORT_DELETE, Verb.IMPORT_DELETE})
 _TORN = (Verb.KEEP_BOTH, Verb.TAKE_FILES)
 _EVENTS = {Delta.NEW: Event.NEW, Delta.DELETED: Event.DELETED}
@@ -120,8 +122,13 @@ class Judge:
         for side, now in ((FILES, look.files), (LAKE, look.lake)):
             if now is None or (isinstance(now, Entry) and now.kind is not Kind.DIR):
                 now_s = crew.clock.monotonic()
-                for path in crew.journal.below(look.path):
-                    if path not in crew.dirty and path not in self._crew.doomed:
+                inside = crew.journal.below(look.path, MOST_BELOW + 1)
+                if len(inside) > MOST_BELOW:
+                    if look.path not in crew.doomed:  # else that survey is what shows it now
+                        crew.survey_below(side, look.path)
+                    continue
+                for path in inside:
+                    if path not in crew.dirty and path not in crew.doomed:
                         crew.dirty.note(path, side, now_s)
 
     async def _is_only_touched(self, look: Look) -> bool:
@@ -268,16 +275,14 @@ class Judge:
         if new is None or old is None or new.kind is Kind.DIR or old.kind is not Kind.DIR:
             return False
         crew = self._crew
-        return look.mark.attempts >= BLOCKED_ATTEMPTS and not any(
-            path in crew.doomed for path in crew.journal.below(look.path)
-        )
+        return look.mark.attempts >= BLOCKED_ATTEMPTS and not crew.doomed.has_below(look.path)
 
     def _waits_for_deletions(self, look: Look) -> bool:
         """Whether something takes the place of a directory from which agreed paths are about to go."""
         base, crew = look.base, self._crew
         if base is None or base.files.kind is not Kind.DIR or not len(crew.doomed):
             return False
-        return any(path in crew.doomed for path in crew.journal.below(look.path))
+        return crew.doomed.has_below(look.path)
 
     def _name_error(self, decision: Decision) -> NameUnsupported | None:
         """Why the other side cannot hold that name."""
