@@ -45,9 +45,9 @@ class Crew:
         None
     )  # (side, directory): more than can be noted one by one
     doomed: Doomed = field(default_factory=Doomed)
-    placing: set[str] = field(
-        default_factory=set
-    )  # imports that the last process had begun: a power failure may have torn them
+    placing: dict[str, str] = field(
+        default_factory=dict
+    )  # path -> ETag of the object: imports that the last process had begun: a power failure may have torn them
 
     def effects(self) -> Effects:
         """What is done to both sides, in the way of this link."""

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from math import inf
 
 from lakelink.core.delta import Delta, delta
 from lakelink.core.reconcile import decide
 from lakelink.core.residency import is_stub
-from lakelink.engine.contents import open_content, same_content
-from lakelink.engine.digest import digest
+from lakelink.engine.contents import same_content
 from lakelink.errors import ContentUnknown, LakelinkError, NameUnsupported, Retry, problem_of
 from lakelink.links.crew import Crew
 from lakelink.links.dirty import FILES, LAKE
 from lakelink.links.effects import Step
 from lakelink.links.keeping import clash_of
 from lakelink.links.observe import Look
-from lakelink.links.torn import is_torn_copy
+from lakelink.links.torn import APART, is_doubtful, is_md5, is_object, is_torn_copy
 from lakelink.locations.base import Attentive
 from lakelink.model.entry import Entry, Kind
 from lakelink.model.link import Agreed, Event
@@ -58,6 +58,7 @@ class Judge:
             crew.dirty.later(look.mark, crew.clock.monotonic() + TICK_S)
             return None
         self._look_below(look)
+        doubtful = await self._is_doubtful(look)
         decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
         if decision is not None and look.listed and decision.verb is not Verb.IMPORT:
             await crew.observer.ask_lake([look])
@@ -69,7 +70,7 @@ class Judge:
             except LakelinkError as error:
                 return self.failed(look, error)
             decision = decide(look.path, look.base, look.files, look.lake, crew.rule, same_bytes=look.same_bytes)
-        decision = await self._untorn(decision)
+        decision = await self._untorn(decision, doubtful=doubtful)
         if decision is not None and decision.verb is Verb.EXPORT and await self._is_only_touched(look):
             decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
         if decision is None and await self._is_other_content(look):
@@ -80,17 +81,27 @@ class Judge:
             return None
         return self._act(look, decision)
 
-    async def _untorn(self, decision: Decision | None) -> Decision | None:
-        """A file that is a part of what an import had begun to put there is no change of anybody's, and no conflict."""
+    async def _is_doubtful(self, look: Look) -> bool:
+        """Whether nobody can tell if the file is somebody's, or what is left of an import that the last process had begun."""
         crew = self._crew
-        if decision is None or decision.path not in crew.placing or decision.verb not in _TORN:
+        if look.path not in crew.placing:
+            return False
+        if not look.lake_seen:
+            await crew.observer.ask_lake([look])
+        return await is_doubtful(look, crew.placing[look.path], crew.files)
+
+    async def _untorn(self, decision: Decision | None, *, doubtful: bool) -> Decision | None:
+        """A file that is a part of what an import had begun to put there is no change of anybody's, and no conflict; one that may be is kept apart."""
+        crew = self._crew
+        if decision is None or decision.path not in crew.placing:
             return decision
-        files, lake = _both(decision)
-        try:
-            if await is_torn_copy(decision.path, (crew.files, files), (crew.lake, lake)):
-                return replace(decision, verb=Verb.IMPORT, reason="a power failure left a part of it")
-        except LakelinkError:
-            pass  # a side moved: somebody works on it
+        if decision.verb in _TORN:
+            files, lake = _both(decision)
+            with suppress(LakelinkError):  # a side moved: somebody works on it
+                if await is_torn_copy(decision.path, (crew.files, files), (crew.lake, lake)):
+                    return replace(decision, verb=Verb.IMPORT, reason="a power failure left a part of it")
+        if doubtful and decision.verb in APART:
+            return replace(decision, verb=Verb.KEEP_BOTH, reason="perhaps a part of an import that was cut off")
         return decision
 
     def _is_fresh(self, look: Look) -> bool:
@@ -160,7 +171,7 @@ class Judge:
         etag = base.lake.version.etag if base.lake.version else ""
         if files.version != base.files.version or files.version.time_ns % SECOND_NS:
             return False
-        if not self._etags_tell or not _is_md5(etag) or await self._is_content(look.path, files, etag):
+        if not self._etags_tell or not is_md5(etag) or await self._is_content(look.path, files, etag):
             return False
         sides = (self._crew.files, replace(files, digest=b"")), (self._crew.lake, replace(base.lake, digest=b""))
         try:
@@ -173,14 +184,7 @@ class Judge:
         return True
 
     async def _is_content(self, path: str, files: Entry, etag: str) -> bool:
-        """Whether the file has surely the bytes of the object with this ETag."""
-        if files.kind is not Kind.FILE or not _is_md5(etag):
-            return False
-        try:
-            found = await digest(await open_content(path, self._crew.files, files), "md5")
-        except LakelinkError:
-            return False  # it moved again: the export finds out
-        return found.hex() == etag
+        return await is_object(path, self._crew.files, files, etag)
 
     async def find_origins(self, steps: Sequence[Step]) -> None:
         """New files whose inode is that of an agreed path, unchanged, were renamed or linked: the store has their bytes already.
@@ -310,7 +314,8 @@ class Judge:
         attempts = max(0, mark.attempts - QUICK_ATTEMPTS if error.retry is not Retry.NEVER else mark.attempts)
         pause_s = min(LAST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(attempts, 16))
         again_ns = crew.clock.time_ns() + int(pause_s * SECOND_NS)
-        return Result(look.path, trouble=Trouble(problem_of(look.path, error), mark.attempts + 1, again_ns))
+        trouble = Trouble(problem_of(look.path, error), mark.attempts + 1, again_ns)
+        return Result(look.path, trouble=trouble, keep_intent=look.path in crew.placing)
 
 
 def _unknown(look: Look) -> LakelinkError:
@@ -332,10 +337,6 @@ def _both(decision: Decision) -> tuple[Entry, Entry]:
 def _is_directory(look: Look) -> bool:
     entry = look.files if isinstance(look.files, Entry) else look.lake
     return isinstance(entry, Entry) and entry.kind is Kind.DIR
-
-
-def _is_md5(etag: str) -> bool:
-    return len(etag) == 32 and not etag.strip("0123456789abcdef")
 
 
 def _held(look: Look) -> Held:

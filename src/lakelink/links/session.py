@@ -138,7 +138,9 @@ class Session:
         if large and isinstance(parts.lake, Uploader):
             # Parts of an upload that nobody will complete cost money until they are gone.
             await parts.lake.abort_uploads(large)
-        self.crew.placing.update(intent.path for intent in intents if intent.verb in PLACING)
+        self.crew.placing.update((one.path, one.detail.get("etag", "")) for one in intents if one.verb in PLACING)
+        if self.crew.placing:
+            await parts.files.flush()  # what is found to be whole now stays so
         for intent in intents:
             self.crew.note_both(intent.path, now_s)
         for path, side, subtree in parts.journal.dirty():
