@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -65,7 +66,7 @@ def cat(bench: Bench, mib: int) -> list[Contender]:
 def _s5cmd_then_cat(bench: Bench, url: str, tree: Path) -> Contender:
     target = bench.place("s5cmd")
     name = next(path.name for path in tree.iterdir() if path.is_file())
-    fetch = " ".join(peers.s5cmd(bench.store, "cp", f"{url}/{name}", str(target / name)))
+    fetch = shlex.join(peers.s5cmd(bench.store, "cp", url, str(target)))
     contender = Contender(
         "s5cmd cp, then cat",
         ["sh", "-c", f"{fetch} && cat {target / name} > /dev/null"],

@@ -37,6 +37,9 @@ TICK_PATIENCE_S = 2.0
 """What is written to without a pause is carried after so long all the same."""
 MOST_BELOW = 10_000
 """So many paths are noted along with their directory; more are found by a survey, which waits for room."""
+WRITER_PATIENCE_S = 60.0
+WRITER_LOOK_S = 0.25
+_TAKEN_AS_IT_IS = frozenset({Verb.KEEP_BOTH, Verb.TAKE_FILES})
 DELETES = frozenset({Verb.EXPORT_DELETE, Verb.IMPORT_DELETE})
 _TORN = (Verb.KEEP_BOTH, Verb.TAKE_FILES)
 _EVENTS = {Delta.NEW: Event.NEW, Delta.DELETED: Event.DELETED}
@@ -77,9 +80,12 @@ class Judge:
             decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
         if decision is None:
             return self._unchanged(look)
-        if decision.verb is Verb.EXPORT and look.mark.unsettled and await self._is_being_written(look):
-            return None
-        return self._act(look, decision)
+        return None if await self._waits_for_writer(look, decision.verb) else self._act(look, decision)
+
+    async def _waits_for_writer(self, look: Look, verb: Verb) -> bool:
+        if verb is Verb.EXPORT:
+            return look.mark.unsettled and await self._is_being_written(look)
+        return verb in _TAKEN_AS_IT_IS and await self._is_still_written(look)
 
     async def _is_doubtful(self, look: Look) -> bool:
         """Whether nobody can tell if the file is somebody's, or what is left of an import that the last process had begun."""
@@ -123,6 +129,17 @@ class Judge:
         if not dirty.waits(look.path):  # else something was heard of it meanwhile: the close perhaps
             mark = dirty.note(look.path, FILES, look.mark.since_s, ready_s=inf)
             mark.unsettled = mark.resting = True
+        return True
+
+    async def _is_still_written(self, look: Look) -> bool:
+        """In a conflict the file's version is kept for good, as it is at that moment: who writes it is given a while to finish."""
+        side, crew, mark = self._crew.files, self._crew, look.mark
+        now_s = crew.clock.monotonic()
+        if now_s - mark.since_s > WRITER_PATIENCE_S or not isinstance(side, Attentive):
+            return False
+        if not (await side.being_written([look.path]))[0]:
+            return False
+        crew.dirty.later(mark, now_s + WRITER_LOOK_S)
         return True
 
     def _look_below(self, look: Look) -> None:

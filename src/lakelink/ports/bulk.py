@@ -209,12 +209,15 @@ class _Answer:
         self._sink: Callable[[Chunk], None] | None = request.sink
         self._gate = threading.Lock()
         self._left = False
+        self._reusable = False
 
     def leave(self) -> None:
         """Nobody waits any more. The sink is not running when this returns, and is never called again: its file may be closed."""
         self.line.close()
         with self._gate:
             self._left, self._sink = True, None
+            if self.clean:  # its thread is over, and left the connection to us
+                self.line.release()
 
     def run(self, loop: asyncio.AbstractEventLoop) -> None:
         outcome: WireResponse | Exception
@@ -222,15 +225,16 @@ class _Answer:
             outcome = self._receive()
         except _SinkError as failed:
             outcome = failed.error
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             reason = str(error) or type(error).__name__
             if isinstance(error, TimeoutError):
                 reason = "no byte moved for too long"
             outcome = Unreachable(f"{self._request.operation}: {reason}")
             outcome.__cause__ = error
-        self.clean = isinstance(outcome, WireResponse) and self.clean
-        if not self.clean:
-            self.line.release()
+        with self._gate:
+            self.clean = isinstance(outcome, WireResponse) and self._reusable and not self._left
+            if not self.clean:
+                self.line.release()
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for the answer
             loop.call_soon_threadsafe(self._settle, outcome)
 
@@ -247,7 +251,7 @@ class _Answer:
         headers = {name.lower(): value for name, value in response.getheaders()}
         if not 200 <= response.status < 300:
             body = response.read(MAX_ERROR_BODY_BYTES)
-            self.clean = response.isclosed() and not response.will_close
+            self._reusable = response.isclosed() and not response.will_close
             return WireResponse(response.status, headers, body, len(body))
         announced = response.length
         if self._sink is None:
@@ -259,7 +263,7 @@ class _Answer:
             body, received = b"", self._pour(response)
         if announced is not None and received < min(announced, self._request.bulk_bytes + 1):
             raise http.client.IncompleteRead(b"", announced - received)
-        self.clean = response.isclosed() and not response.will_close
+        self._reusable = response.isclosed() and not response.will_close
         return WireResponse(response.status, headers, body, received)
 
     def _pour(self, response: http.client.HTTPResponse) -> int:

@@ -12,7 +12,10 @@ from asyncssh.sftp import FXF_APPEND, FXF_CREAT, FXF_EXCL, FXF_READ, FXF_TRUNC, 
 
 from lakelink.gateway.folders.shared import SharedOptions
 from lakelink.gateway.sftp.limits import SftpLimits
+from lakelink.locations.base import Write
+from lakelink.locations.content import BytesContent
 from lakelink.model.account import Account, Folder, Permission
+from lakelink.model.entry import Expect, Kind
 from tests.integration.gateway.sftp_server import gateway, opened
 
 NO_SUCH_FILE, PERMISSION_DENIED, FAILURE, OP_UNSUPPORTED = 2, 3, 4, 8
@@ -413,5 +416,21 @@ def test_what_is_uploaded_over_one_connection_is_seen_over_the_others(home, tmp_
             await client.remove("f")
             await refused(other.stat("f"), NO_SUCH_FILE)
             await refused(get(other, "f"), NO_SUCH_FILE)
+
+    play(tmp_path, home, story)
+
+
+def test_what_another_program_stored_after_a_listing_is_seen_when_a_file_is_opened(home, tmp_path):
+    async def story(client, _running):
+        location = await opened(home)
+        assert await names(client) == []
+        writes = [Write(name, Kind.FILE, BytesContent(b"theirs"), None, Expect(None)) for name in ("a", "b", "c")]
+        await location.write(writes)
+        await location.aclose()
+        await refused(put(client, "a", b"x", FXF_WRITE | FXF_CREAT | FXF_EXCL), FAILURE)
+        await put(client, "b", b"+", FXF_WRITE | FXF_CREAT | FXF_APPEND)
+        assert await get(client, "b") == b"theirs+"
+        await put(client, "c", b"TH", FXF_WRITE | FXF_CREAT)
+        assert await get(client, "c") == b"THeirs"
 
     play(tmp_path, home, story)

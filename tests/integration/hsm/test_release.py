@@ -137,6 +137,35 @@ def test_a_full_disk_is_enospc_and_a_load_makes_room_where_it_may(file_systems):
         assert scene.cat("a") == big
 
 
+def test_thousands_of_stubs_appear_whole_marked_and_never_over_something(scene):
+    files = {f"d{number % 30}/f{number}": noise(100, number) for number in range(3000)}
+    for path, data in files.items():
+        scene.put(path, data)
+        (scene.tree / path).parent.mkdir(exist_ok=True)
+    (scene.tree / "d1/f1").write_bytes(b"mine")
+    ordered = sorted(files)
+    scene.put("missing/f", b"x")
+    scene.put("out/f", b"x")
+    (scene.tree / "out").symlink_to(scene.top)
+    made = scene.guard.make([scene.stub(path) for path in [*ordered, "missing/f", "out/f"]])
+    trouble = {
+        path: one
+        for path, one in zip([*ordered, "missing/f", "out/f"], made, strict=True)
+        if isinstance(one, Exception)
+    }
+    assert {path: one.code for path, one in trouble.items()} == {
+        "d1/f1": "LL400",
+        "missing/f": "LL302",
+        "out/f": "LL302",
+    }
+    assert (scene.tree / "d1/f1").read_bytes() == b"mine"
+    for path in [path for path in ordered[::100] if path not in trouble]:
+        sight = scene.sight(path)
+        assert sight.flags.is_stub
+        assert sight.version == made[ordered.index(path)]
+        assert scene.cat(path) == files[path]
+
+
 READER = """
 import mmap, os, random, sys, time
 top, seed, end = sys.argv[1], int(sys.argv[2]), time.monotonic() + float(sys.argv[3])
@@ -236,15 +265,15 @@ def test_a_tree_ten_times_the_disk_is_read_whole_while_the_worker_is_killed(file
         outside.mkdir(exist_ok=True)
         scene.lake.rmdir()
         scene.lake.symlink_to(outside)
-        unit = noise(2 << 20, 1)
-        files = {f"d{number % 7}/f{number}": number.to_bytes(4, "big") + unit[4:] for number in range(300)}
+        unit = noise(5 << 20, 1)
+        files = {f"d{number % 7}/f{number}": number.to_bytes(4, "big") + unit[4:] for number in range(130)}
         scene.make(files)
         used: dict[str, None] = {}
         lock = threading.Lock()
 
         def make_room(size: int) -> list[Candidate]:
             with lock:
-                oldest = [path for path in used if not scene.is_stub(path)][: 2 + size // (2 << 20)]
+                oldest = [path for path in used if not scene.is_stub(path)][: 2 + size // (5 << 20)]
             return [scene.candidate(path) for path in oldest]
 
         scene.guard.set_make_room(make_room)
@@ -252,7 +281,7 @@ def test_a_tree_ten_times_the_disk_is_read_whole_while_the_worker_is_killed(file
         random.Random(5).shuffle(order)
         killed, fullest = 0, 1.0
         for number, path in enumerate(order):
-            if number % 60 == 30:
+            if number % 26 == 13:
                 os.kill(scene.guard.crew.worker_pid, 9)
                 killed += 1
             assert scene.cat(path) == files[path]

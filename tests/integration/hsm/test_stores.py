@@ -159,7 +159,7 @@ def test_an_object_that_changed_is_refused_and_the_link_is_told(scene_of, lake, 
     assert scene.is_stub("f")
     (result,) = scene.loop.run(scene.guard.restore(["f"]))
     assert result.outcome is Outcome.CHANGED
-    assert Happened.CHANGED in {event.kind for event in scene.guard._events}
+    eventually(lambda: Happened.CHANGED in {event.kind for event in scene.guard._events})
 
 
 def test_an_object_that_is_gone_is_refused(scene_of, lake):

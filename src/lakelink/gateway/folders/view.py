@@ -93,7 +93,10 @@ class View:
         if path in self._uploads:
             raise Declined("It is being written in this session already")
         place = await self.places.place(path, write=True, content=wanted.read)
-        new = wanted.create and bool(place.relative) and self.shared.known.lacks(place.text, place.relative)
+        # Only an upload that replaces whatever is there can do without a look; on this machine a look costs nothing.
+        anew = wanted.create and wanted.truncate and not (wanted.exclusive or wanted.append)
+        far = not place.location.traits.local and bool(place.relative)
+        new = anew and far and self.shared.known.lacks(place.text, place.relative)
         before = None
         if not new:
             place, before = await self._followed(path, write=True, content=wanted.read)

@@ -16,7 +16,7 @@ from lakelink.gateway.server.proxy import LONGEST_V2_BYTES, BadHeader, Header, p
 
 HEADER_WITHIN_S = 5.0
 MOST_GREETED = 500  # connections whose header or admission is awaited
-PAUSE_S = 0.1
+PAUSE_S, SHORT_PAUSE_S = 0.1, 0.01
 BACKLOG = 512
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -76,9 +76,8 @@ class Listener:
             try:
                 connection, peer = await loop.sock_accept(listener)
             except OSError as error:
-                # Out of descriptors, or the client is gone before it was accepted (accept(2)); neither ends the listener.
-                if error.errno in _EXHAUSTED:
-                    await asyncio.sleep(PAUSE_S)
+                # Out of descriptors, or the client is gone before it was accepted (accept(2)); neither ends the listener, and neither makes it spin.
+                await asyncio.sleep(PAUSE_S if error.errno in _EXHAUSTED else SHORT_PAUSE_S)
                 continue
             if len(self._tasks) >= MOST_GREETED:
                 connection.close()

@@ -19,4 +19,3 @@ class SftpLimits:
     waiting_bytes: int = 4 * MIB  # received and not worked on yet: above it nothing more is read from the client
     unsent_bytes: int = 4 * MIB  # answered and not taken by the client yet: above it nothing more is worked on
     directory_rename_paths: int = 10_000  # a directory with more below it is not renamed where that means copies
-    idle_s: float = 0.0  # a session without a request for so long is ended; 0 = never

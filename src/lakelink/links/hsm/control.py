@@ -69,9 +69,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """Worker to daemon: something happened without being asked for."""
+    """Worker to daemon: things that happened without being asked for, in their order."""
 
-    event: Event
+    events: Sequence[Event]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from lakelink.links.hsm.probe import open_group
 
 WAITING = "waiting"
 GONE_WITHIN_S = 10.0
-QUIT_WITHIN_S = 30.0
+STEADY_S = 3.0  # a worker that ran for so long is followed by another at once: readers wait
 _LEFT: list[subprocess.Popen[bytes]] = []
 """Workers that go on without their guard; they are nobody's to wait for any more."""
 _PAUSES_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -109,7 +109,7 @@ class Crew:
             loop = asyncio.get_running_loop()
             began_s = loop.time()
             await self._one_worker()
-            failures = failures + 1 if loop.time() - began_s < 60 else 0
+            failures = failures + 1 if loop.time() - began_s < STEADY_S else 0
             self._tell(Event(Happened.WORKER, message="the worker ended, and is started again"))
             await asyncio.sleep(_PAUSES_S[min(failures, len(_PAUSES_S) - 1)])
 

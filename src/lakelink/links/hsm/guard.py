@@ -26,6 +26,7 @@ from lakelink.links.hsm.base import (
 )
 from lakelink.links.hsm.control import Answer, Ask, Happening, NeedRoom, Roomed, Setup, Verb
 from lakelink.links.hsm.crew import Crew
+from lakelink.links.hsm.making_process import Maker
 from lakelink.links.hsm.marking import Marked, Marking, Suspect
 from lakelink.links.hsm.places import Places
 from lakelink.links.hsm.probe import probe
@@ -45,6 +46,7 @@ class KernelGuard:
         self._spec = spec
         self._tier = Tier.NONE
         self._tree: Tree | None = None
+        self._maker: Maker | None = None
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self._news = asyncio.Event()
         self._stopped = False
@@ -96,6 +98,7 @@ class KernelGuard:
             # The group before this one is gone, and with it all marks: whoever looks at the view now may read holes.
             await asyncio.to_thread(view.withdraw, spec.view, spec.tree)
         self._tree = Tree(spec.tree, Places(spec.state), crew.group_fd, self._tier)
+        self._maker = Maker(self._tree)
         crew.start(
             Setup(
                 tree=spec.tree,
@@ -129,6 +132,8 @@ class KernelGuard:
         self._news.set()
 
     def _close_tree(self) -> None:
+        if self._maker is not None:
+            self._maker.close()
         if self._tree is not None:
             self._tree.close()
             self._tree = None
@@ -141,7 +146,7 @@ class KernelGuard:
         return making.prepare(self.tree, fd, stub)
 
     def make(self, stubs: Sequence[NewStub]) -> list[Version | LakelinkError]:
-        return making.make(self.tree, stubs)
+        return making.make(self.tree, stubs, self._maker)
 
     async def restore(self, paths: Sequence[str]) -> list[Result]:
         return await self._in_parts(paths, lambda part: self._ask(Verb.RESTORE, paths=part))
@@ -207,8 +212,9 @@ class KernelGuard:
                 future = self._asked.get(number)
                 if future is not None and not future.done():
                     future.set_result(results)
-            case Happening(event):
-                self._tell(event)
+            case Happening(events):
+                self._events.extend(events)
+                self._news.set()
             case NeedRoom(number, size_bytes):
                 task = asyncio.get_running_loop().create_task(self._room(number, size_bytes))
                 self._tasks.add(task)

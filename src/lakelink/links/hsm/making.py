@@ -9,70 +9,69 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Sequence
-from itertools import groupby
 
 from lakelink.errors import LakelinkError, NoSpace, NotFound, PreconditionFailed, StorageError
 from lakelink.links.hsm.base import NewStub
-from lakelink.links.hsm.stub import ATTRIBUTE, STUB, Stub
+from lakelink.links.hsm.maker import Row, carry_out, dress
+from lakelink.links.hsm.making_process import Maker
+from lakelink.links.hsm.stub import STUB, Stub
 from lakelink.links.hsm.tree import Tree
 from lakelink.model.entry import Version
 from lakelink.model.path import display
-from lakelink.ports import permission
 
-_NAMELESS = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
-_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+ALONE = 1_000  # up to so many, this process makes them all
+PART = 4_000  # stubs in the air at once
+SHARE = 0.55  # of a part, for the maker: this process has the attributes to write as well
 
 
 def prepare(tree: Tree, fd: int, new: NewStub) -> Version:
     """See `Guard.prepare`."""
-    posix = new.posix
-    size = new.origin.version.size_bytes
-    os.ftruncate(fd, size)
-    os.fchown(fd, posix.uid, posix.gid)
-    os.fchmod(fd, posix.mode)
-    os.setxattr(fd, ATTRIBUTE, tree.places.encode(Stub(new.origin, posix.mtime_ns, STUB)))
-    os.utime(fd, ns=(posix.atime_ns, posix.mtime_ns))
-    tree.protect(fd)
-    return Version(size, posix.mtime_ns, ino=os.fstat(fd).st_ino)
+    inode = dress(fd, _row(tree, new), tree.group_fd, tree.mask)
+    return Version(new.origin.version.size_bytes, new.posix.mtime_ns, ino=inode)
 
 
-def make(tree: Tree, stubs: Sequence[NewStub]) -> list[Version | LakelinkError]:
-    """See `Guard.make`."""
+def make(tree: Tree, stubs: Sequence[NewStub], maker: Maker | None = None) -> list[Version | LakelinkError]:
+    """See `Guard.make`. With a `maker`, two processes share the work: that is worth it from some thousands on."""
     tree.places.add([(one.origin.location, one.origin.path.rpartition("/")[0]) for one in stubs])
+    if maker is None or len(stubs) <= ALONE:
+        return _answers(stubs, _alone(tree, stubs))
     made: list[Version | LakelinkError] = []
-    for parent, group in groupby(stubs, lambda one: one.path.rpartition("/")[0]):
-        try:
-            directory_fd = os.open(parent or ".", _DIRECTORY, dir_fd=tree.fd)
-        except OSError as error:
-            made.extend(_translate(one.path, error) for one in group)
-            continue
-        try:
-            made.extend(_make_one(tree, directory_fd, one) for one in group)
-        finally:
-            os.close(directory_fd)
+    for at in range(0, len(stubs), PART):
+        part = stubs[at : at + PART]
+        cut = int(len(part) * SHARE)
+        with maker.making([_row(tree, one) for one in part[:cut]]) as theirs:
+            ours = _alone(tree, part[cut:])
+        made.extend(_answers(part, [*theirs.inodes, *ours]))
     return made
 
 
-def _make_one(tree: Tree, directory_fd: int, new: NewStub) -> Version | LakelinkError:
-    name = new.path.rpartition("/")[2]
-    try:
-        fd = os.open(".", _NAMELESS, 0o600, dir_fd=directory_fd)
-        try:
-            version = prepare(tree, fd, new)
-            permission.link_fd(fd, directory_fd, os.fsencode(name))
-        finally:
-            os.close(fd)
-    except OSError as error:
-        return _translate(new.path, error)
-    return version
+def _alone(tree: Tree, stubs: Sequence[NewStub]) -> list[int]:
+    return carry_out(tree.fd, tree.group_fd, tree.mask, [_row(tree, one) for one in stubs])
 
 
-def _translate(path: str, error: OSError) -> LakelinkError:
+def _row(tree: Tree, new: NewStub) -> Row:
+    posix = new.posix
+    value = tree.places.encode(Stub(new.origin, posix.mtime_ns, STUB))
+    size = new.origin.version.size_bytes
+    return os.fsencode(new.path), size, posix.mode, posix.uid, posix.gid, posix.atime_ns, posix.mtime_ns, value
+
+
+def _answers(stubs: Sequence[NewStub], inodes: Sequence[int]) -> list[Version | LakelinkError]:
+    return [
+        Version(new.origin.version.size_bytes, new.posix.mtime_ns, ino=inode)
+        if inode > 0
+        else _translate(new.path, -inode)
+        for new, inode in zip(stubs, inodes, strict=True)
+    ]
+
+
+def _translate(path: str, number: int) -> LakelinkError:
     shown = display(path)
-    if error.errno == errno.EEXIST:
+    if number == errno.EEXIST:
         return PreconditionFailed(f"{shown} is there already", hint="It will be looked at again.")
-    if error.errno in {errno.ENOENT, errno.ENOTDIR}:
+    if number in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
         return NotFound(f"{shown}: its directory is not there")
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return NoSpace(f"{shown}: {error.strerror}", hint="A stub takes an inode, and a block where its name is long.")
-    return StorageError(f"{shown}: {error.strerror}")
+    if number in {errno.ENOSPC, errno.EDQUOT}:
+        reason = os.strerror(number)
+        return NoSpace(f"{shown}: {reason}", hint="A stub takes an inode, and a block where its name is long.")
+    return StorageError(f"{shown}: {os.strerror(number)}")

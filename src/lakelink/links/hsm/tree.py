@@ -13,6 +13,7 @@ from lakelink.links.hsm.probe import MASKS
 from lakelink.links.hsm.stub import ATTRIBUTE, Flags, Stub, Unreadable
 from lakelink.model.entry import Version
 from lakelink.ports import permission
+from lakelink.ports.linux import LinuxKernel
 
 _NO_ATTRIBUTE = {errno.ENODATA, errno.EOPNOTSUPP}
 
@@ -26,6 +27,7 @@ class Tree:
         self.places = places
         self.group_fd = group_fd
         self.mask = MASKS[tier]
+        self._kernel = LinuxKernel()
         self._top = os.fsencode(os.path.realpath(root))
 
     def close(self) -> None:
@@ -69,16 +71,22 @@ class Tree:
 
     def handle_at(self, path: str) -> bytes | None:
         """The handle of the file at a path, without opening it; None where there is no regular file."""
-        try:
-            fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.fd)
-        except OSError as error:
-            if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
-                return None
-            raise
+        fd = self._look(path)
+        if fd is None:
+            return None
         try:
             return permission.handle_of(fd) if os.path.isfile(b"/proc/self/fd/%d" % fd) else None  # noqa: PTH113
         finally:
             os.close(fd)
+
+    def _look(self, path: str) -> int | None:
+        """A descriptor that asks nobody; no component of the path is a symlink, which could lead out of the tree."""
+        try:
+            return self._kernel.open_beneath(path, os.O_PATH, dir_fd=self.fd)
+        except OSError as error:
+            if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+                return None
+            raise
 
     def fill(self) -> Fill:
         room = os.fstatvfs(self.fd)
@@ -86,12 +94,9 @@ class Tree:
 
     def sight(self, path: str) -> Sight | None:
         """See `Guard.state`."""
-        try:
-            fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.fd)
-        except OSError as error:
-            if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
-                return None
-            raise
+        fd = self._look(path)
+        if fd is None:
+            return None
         try:
             found = os.fstat(fd)
             return self._seen(path, fd, found) if (found.st_mode & 0o170000) == 0o100000 else None

@@ -29,6 +29,7 @@ MAX_BACKLOG_BYTES = 4 << 20  # of events for a daemon that does not listen; more
 EVICT_WITHIN_S = 60.0
 RELEASES_AT_ONCE = 4
 _REGISTER_AGAIN_S = 0.2
+_TELL_AFTER_S = 0.05
 _SWITCH_S = 0.0005  # the ear should not wait for the loop any longer than that
 
 
@@ -79,6 +80,7 @@ class Worker:
         self._opening = asyncio.Lock()
         self._quitting = asyncio.Event()
         self._alone = False
+        self._news: list[Event] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._tree = Tree(setup.tree, Places(setup.state), group_fd, setup.tier)
         self._turns = Turns()
@@ -194,6 +196,7 @@ class Worker:
             case Verb.SETTLE:
                 await self._settling.settle()
             case Verb.QUIT:
+                self._tell_all()
                 self._channel.send(Answer(ask.number, ()))
                 self._quitting.set()
                 return
@@ -227,10 +230,16 @@ class Worker:
             return flag(self._tree, handle, path, (ask.add, ask.remove))
 
     def _tell(self, event: Event) -> None:
+        if not self._news:
+            asyncio.get_running_loop().call_later(_TELL_AFTER_S, self._tell_all)
+        self._news.append(event)
+
+    def _tell_all(self) -> None:
         from lakelink.links.hsm.control import Happening
 
+        news, self._news = self._news, []
         if not self._alone and self._channel.backlog_bytes < MAX_BACKLOG_BYTES:
-            self._channel.send(Happening(event))
+            self._channel.send(Happening(news))
 
     async def _evict(self, size_bytes: int) -> bool:
         from lakelink.links.hsm.control import NeedRoom

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 
-from lakelink.errors import LakelinkError
+from lakelink.errors import ChangedWhileRead, LakelinkError
 from lakelink.locations.base import Write
 from lakelink.locations.local.copying import copy_file
 from lakelink.locations.local.directories import Directories
 from lakelink.locations.local.hands import Hands, Means
+from lakelink.locations.local.place import taken
 from lakelink.locations.local.source import FileContent
 from lakelink.locations.local.stage import Stage
 from lakelink.locations.local.workers import Workers
@@ -67,6 +68,8 @@ async def stage(means: Means, workers: Workers, path: str, like: Version | None)
             return hands.attempt(path, step)
 
     answer = await workers.run(begin, undo=_undo)
+    if isinstance(answer, ChangedWhileRead):
+        raise taken(path) from answer
     if isinstance(answer, LakelinkError):
         raise answer
     return LocalStaged(means, workers, answer)
