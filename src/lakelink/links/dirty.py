@@ -79,7 +79,8 @@ class Dirty:
         mark = self._marks.get(path)
         if mark is None:
             mark = self._marks[path] = Mark(path, now_s)
-            self._ages.add(mark)
+            if side != FILES:  # else it is counted as one of the files side
+                self._ages.add(mark)
             busy = self._busy.get(path)
             if busy is not None and busy.attempts:
                 mark.attempts = busy.attempts
