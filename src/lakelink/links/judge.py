@@ -35,6 +35,9 @@ TICK_S = 0.012
 """Kernels before 6.13 stamp files by the timer tick, of up to 10 ms: only a time that lies further back names one content."""
 TICK_PATIENCE_S = 2.0
 """What is written to without a pause is carried after so long all the same."""
+WRITER_PATIENCE_S = 60.0
+WRITER_LOOK_S = 0.25
+_TAKEN_AS_IT_IS = frozenset({Verb.KEEP_BOTH, Verb.TAKE_FILES})
 DELETES = frozenset({Verb.EXPORT_DELETE, Verb.IMPORT_DELETE})
 _TORN = (Verb.KEEP_BOTH, Verb.TAKE_FILES)
 _EVENTS = {Delta.NEW: Event.NEW, Delta.DELETED: Event.DELETED}
@@ -74,9 +77,12 @@ class Judge:
             decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
         if decision is None:
             return self._unchanged(look)
-        if decision.verb is Verb.EXPORT and look.mark.unsettled and await self._is_being_written(look):
-            return None
-        return self._act(look, decision)
+        return None if await self._waits_for_writer(look, decision.verb) else self._act(look, decision)
+
+    async def _waits_for_writer(self, look: Look, verb: Verb) -> bool:
+        if verb is Verb.EXPORT:
+            return look.mark.unsettled and await self._is_being_written(look)
+        return verb in _TAKEN_AS_IT_IS and await self._is_still_written(look)
 
     async def _untorn(self, decision: Decision | None) -> Decision | None:
         """A file that is a part of what an import had begun to put there is no change of anybody's, and no conflict."""
@@ -110,6 +116,17 @@ class Judge:
         if not dirty.waits(look.path):  # else something was heard of it meanwhile: the close perhaps
             mark = dirty.note(look.path, FILES, look.mark.since_s, ready_s=inf)
             mark.unsettled = mark.resting = True
+        return True
+
+    async def _is_still_written(self, look: Look) -> bool:
+        """In a conflict the file's version is kept for good, as it is at that moment: who writes it is given a while to finish."""
+        side, crew, mark = self._crew.files, self._crew, look.mark
+        now_s = crew.clock.monotonic()
+        if now_s - mark.since_s > WRITER_PATIENCE_S or not isinstance(side, Attentive):
+            return False
+        if not (await side.being_written([look.path]))[0]:
+            return False
+        crew.dirty.later(mark, now_s + WRITER_LOOK_S)
         return True
 
     def _look_below(self, look: Look) -> None:
