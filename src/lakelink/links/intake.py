@@ -47,10 +47,18 @@ class Intake:
         lasting = [(h.path, one.side, h.subtree) for h in hints if h.subtree or one.side == LAKE]
         if lasting:
             self.parts.journal.note_dirty(lasting, self.parts.clock.time_ns())
+        hints = [hint for hint in hints if self._is_news(one, hint)]
         echoes = await self._echoes(one, hints)
         for hint in hints:
             if hint.path not in echoes:
                 self._take(one, hint)
+
+    def _is_news(self, one: SidedFeed, hint: Hint) -> bool:
+        """Whether it tells more than that a lazy link has just made a stub."""
+        lazy = self.parts.lazy
+        if lazy is None or one.side != FILES or hint.settled or hint.subtree or hint.moved_from or not one.feed.closes:
+            return True
+        return lazy.made.is_news(hint.path, self.parts.clock.monotonic())
 
     async def _echoes(self, one: SidedFeed, hints: Sequence[Hint]) -> set[str]:
         """Of the files that are open as far as events tell, those that are as agreed: a name that was linked by us is never closed."""

@@ -14,6 +14,7 @@ from lakelink.links.carry import BATCH, Carrier
 from lakelink.links.committer import Committer
 from lakelink.links.crew import Crew
 from lakelink.links.dirty import FILES, LAKE, Dirty, Mark
+from lakelink.links.hsm.bulk import Bulk
 from lakelink.links.observe import Observer
 from lakelink.links.parts import Observer as Told
 from lakelink.links.parts import Parts
@@ -23,6 +24,7 @@ from lakelink.links.torn import PLACING
 from lakelink.links.waiting import first
 from lakelink.links.wants import Request, Wants
 from lakelink.locations.base import Uploader
+from lakelink.model.entry import Row
 from lakelink.model.linkspec import LinkSpec
 
 BATCHES_AT_ONCE = 4
@@ -54,6 +56,7 @@ class Session:
         self._surveying = 0
         self._outages = 0
         self._batches: set[asyncio.Task[None]] = set()
+        self._bulk: Bulk | None = None
         self._large: set[asyncio.Task[None]] = set()  # large files, each in a task of its own
         self._asked: dict[
             Request, asyncio.Task[None]
@@ -81,6 +84,10 @@ class Session:
         self._carrier = Carrier(self.crew, self._beside)
         self._committer.is_more_coming = lambda: self._carrier.running > 0
         self._take_filters(filters)
+
+    async def _take_new(self, rows: list[Row]) -> tuple[list[Row], list[Row]]:
+        """New objects of a lazy link, unless it rests."""
+        return (rows, []) if self.paused or self._bulk is None else await self._bulk.take(rows)
 
     @property
     def is_idle(self) -> bool:
@@ -111,6 +118,9 @@ class Session:
         parts = self._parts
         self._surveyor = Surveyor((parts.files, parts.lake), parts.journal, self.dirty, parts.clock, filters)
         self._surveyor.activity = self._now
+        if parts.lazy is not None:
+            self._bulk = Bulk(self.crew, parts.lazy)
+            self._surveyor.take_new = self._take_new
 
     async def run(self) -> None:
         """Settle what the last process left, look at everything, then follow; ends only by an error.

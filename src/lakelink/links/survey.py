@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
 
 from lakelink.core.filters import Filter
 from lakelink.core.safety import below
 from lakelink.engine.supervise import together
 from lakelink.links.dirty import FILES, LAKE, Dirty
 from lakelink.locations.base import Batch, Excludes, Location
-from lakelink.model.entry import Kind
+from lakelink.model.entry import Kind, Row
 from lakelink.ports.clock import Clock
 from lakelink.state.findings import Result, Trouble
 from lakelink.state.journal import Journal
 from lakelink.state.sightings import NEVER_NS, Sightings
+
+TakeNew: TypeAlias = Callable[[list[Row]], Awaitable[tuple[list[Row], list[Row]]]]
+"""A lazy link takes most of what is new in the lake by itself: the rows that are left, and those that came to the files side."""
 
 
 class Pass:
@@ -66,6 +70,7 @@ class Surveyor:
         self._clock = clock
         self._filters = filters
         self.activity: Callable[[str], None] = lambda _: None
+        self.take_new: TakeNew | None = None
 
     async def survey(self, sides: Sequence[str], under: str = "") -> int:
         """Walk and list; the number after which all marks of this survey are behind (see `Dirty.drained`).
@@ -79,7 +84,7 @@ class Surveyor:
             await together(*(one.run() for one in passes))
             # The lake first: of a path that is new on both sides it is then known that the other side has something.
             for one in sorted(passes, key=lambda one: one.side, reverse=True):
-                await self._note_differing(one)
+                await self._note_differing(one, passes)
                 await self._note_missing(one, under)
                 self._note_troubles(one)
         finally:
@@ -87,13 +92,24 @@ class Surveyor:
                 one.seen.close()
         return self._dirty.last_number
 
-    async def _note_differing(self, one: Pass) -> None:
+    async def _note_differing(self, one: Pass, passes: Sequence[Pass]) -> None:
         dirty, now_s = self._dirty, self._clock.monotonic()
-        for rows in one.seen.differing():
+        for differing in one.seen.differing():
+            rows = await self._taken(differing, passes) if one.side == LAKE else differing
             for row in rows:
                 dirty.note(row.path, one.side, now_s, row=row if one.side == LAKE else None)
             await self._clock.sleep(0)
             await dirty.room()
+
+    async def _taken(self, rows: list[Row], passes: Sequence[Pass]) -> list[Row]:
+        """What of these rows of the lake is left to be looked at."""
+        if self.take_new is None:
+            return rows
+        left, made = await self.take_new(rows)
+        for other in passes:
+            if other.side == FILES:
+                other.seen.add(made)  # it has come since the walk
+        return left
 
     async def _note_missing(self, one: Pass, under: str) -> None:
         dirty, now_s = self._dirty, self._clock.monotonic()

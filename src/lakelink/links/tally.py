@@ -47,6 +47,10 @@ class Tally:
             flow.files += 1
             flow.bytes += agreed.lake.size_bytes if agreed else 0
 
+    def made(self, stubs: int) -> None:
+        """So many files came without their bytes, straight from a listing."""
+        self._imports.files += stubs
+
     def flow(self, *, exports: bool, pending: int, oldest_s: float) -> Flow:
         """One direction as the status shows it."""
         one = self._exports if exports else self._imports

@@ -106,7 +106,7 @@ class LazyEffects(Effects):
         for step in steps:
             answer = refused.get(step.path) or copied[step.path]
             if isinstance(answer, LakelinkError):
-                done[step.path] = _lost(step, answer)
+                done[step.path] = lost(step, answer)
             elif step.files is not None:
                 placed.append((step.path, step.files, answer))
         done |= await self._follow(placed)
@@ -205,7 +205,7 @@ def _agreed(answer: Entry | LakelinkError, lake: Entry | None) -> Answer:
     return Agreed(answer, lake)
 
 
-def _lost(step: Step, error: LakelinkError) -> LakelinkError:
+def lost(step: Step, error: LakelinkError) -> LakelinkError:
     """Why a stub has no copy. Where its object is gone for good, nothing that is tried again will help."""
     origin = step.files.origin if step.files else None
     if origin is None or not isinstance(error, NotFound | ChangedWhileRead):

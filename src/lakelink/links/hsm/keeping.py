@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from lakelink.core.conflict_name import conflict_names
 from lakelink.core.residency import is_stub
-from lakelink.errors import LakelinkError, PreconditionFailed
+from lakelink.errors import LakelinkError, NotFound, PreconditionFailed
 from lakelink.links.effects import Answer, Step
+from lakelink.links.hsm.effects import lost
 from lakelink.links.keeping import Keeper, no_name
 from lakelink.locations.base import Copy, Location
 from lakelink.model.entry import Entry, Expect
@@ -37,6 +38,17 @@ class LazyKeeper(Keeper):
         """Whether it was made by an earlier attempt."""
         (there,) = await side.stat([name])
         return isinstance(there, Entry) and there.version is not None and there.version.etag == etag
+
+    async def _take_files(self, step: Step, rule: ConflictRule) -> Answer:
+        """As ever, but nothing goes to the trash for a stub whose object is gone: there is nothing that could take its place."""
+        origin = step.files.origin if step.files and is_stub(step.files) else None
+        if origin is not None:
+            (there,) = await self.lake.stat([origin.path])
+            if isinstance(there, LakelinkError):
+                return there
+            if there is None or there.version is None or there.version.etag != origin.version.etag:
+                return lost(step, NotFound(f"{display(origin.path)} is gone"))
+        return await super()._take_files(step, rule)
 
     async def _take_lake(self, step: Step, rule: ConflictRule) -> Answer:
         """A stub leaves nothing in the trash: what it stands for, and what was moved here with it, becomes a conflict copy."""

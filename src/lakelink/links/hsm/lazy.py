@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from lakelink.links.hsm.base import Guard, Outcome, Result
@@ -11,6 +11,7 @@ from lakelink.links.hsm.files import LazyFiles
 from lakelink.model.entry import Entry, Origin, Posix
 from lakelink.model.linkspec import Lazy, Refresh
 
+MOST_MADE = 20_000
 MODE_OF_A_FILE = 0o644
 """Of an object that tells no mode, or has not been asked yet."""
 
@@ -21,6 +22,23 @@ class Needed(Protocol):
     async def living(self, inodes: Sequence[int], path: str) -> list[str]:
         """Paths of the tree at which a stub of the object at `path` lives under one of these inodes."""
         ...
+
+
+class Made:
+    """Names that the link itself has just given to stubs: that they appeared is no news. Whoever writes to one is seen to close it."""
+
+    def __init__(self) -> None:
+        self._until_s: dict[str, float] = {}
+
+    def add(self, paths: Iterable[str], until_s: float, now_s: float) -> None:
+        """Of these it is no news until then."""
+        if len(self._until_s) > MOST_MADE:
+            self._until_s = {path: end_s for path, end_s in self._until_s.items() if end_s > now_s}
+        self._until_s.update(dict.fromkeys(paths, until_s))
+
+    def is_news(self, path: str, now_s: float) -> bool:
+        """Whether it may be more than our own doing that the path appeared."""
+        return self._until_s.get(path, 0.0) <= now_s
 
 
 @dataclass(slots=True)
@@ -34,6 +52,7 @@ class Laziness:
     uid: int  # the owner that files have until the lake tells another: that of the tree's top
     gid: int
     needed: Needed
+    made: Made = field(default_factory=Made)
 
     def makes_stub(self, old: Entry | None) -> bool:
         """Whether the next version of a file comes as a stub. `old`: what is here now."""

@@ -106,6 +106,8 @@ class _Links:
         faults += [f"a conflict copy of a conflict copy: {name}" for name in sorted(names) if name.count(CONFLICT) > 1]
         for member in self._members:
             await member.stop()
+        for member in self._members:
+            member.excuse()
         return faults + world.ledger.lost(world.tokens())
 
     async def _rest(self, when: str) -> list[str]:

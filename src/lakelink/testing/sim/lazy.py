@@ -23,6 +23,7 @@ from lakelink.state.holdings import Holdings
 from lakelink.testing.sim.guard import SimGuard, SimNeeded, opening_for_users, refuse
 from lakelink.testing.sim.inode import Inode, fail
 from lakelink.testing.sim.kernel import SimKernel
+from lakelink.testing.sim.ledger import tokens_in
 from lakelink.testing.sim.objects import StoredObject
 from lakelink.testing.sim.people import People
 from lakelink.testing.sim.world import World
@@ -41,6 +42,7 @@ class LazyTree:
         self._spec = Lazy(refresh=self._choice.choice(list(Refresh)))
         self._people: People | None = None
         self._top: Inode | None = None
+        self._restored: list[tuple[str, Inode, set[int]]] = []
         self._suspects: dict[int, Origin] = {}  # holes without a mark, by serial number, and what they once stood for
 
     def settle(self, people: People, top: Inode) -> None:
@@ -78,6 +80,13 @@ class LazyTree:
     def misfortunes(self) -> list[Callable[[random.Random], str]]:
         """What may happen to the tree at any time."""
         return [self._restore_without_marks]
+
+    def excuse(self) -> None:
+        """A hole that lost its mark and was moved is zeros at its new path: that is told in the documentation, and who moved it threw its bytes away."""
+        there = dict(self._files())
+        for path, copy, tokens in self._restored:
+            if there.get(path) is not copy:
+                self._world.ledger.excuse(tokens, "a hole without its mark was moved")
 
     def _fetch(self, path: str) -> StoredObject | None:
         return self._world.store.objects.now.get(self._prefix + path)
@@ -120,6 +129,7 @@ class LazyTree:
         people.disk.change([(parent, name, copy)])
         if inode.stub is not None:
             self._suspects[copy.serial] = inode.stub.origin
+            self._restored.append((path, copy, tokens_in(self.bytes_of(inode))))
         return f"{self._name}: {path!r} is restored without its mark"
 
     def _world_copy(self, inode: Inode) -> Inode:

@@ -201,6 +201,11 @@ class Member:
         if self.is_up and self.machine.process is not None:
             self.machine.process.die(end)
 
+    def excuse(self) -> None:
+        """What users of this machine threw away without a word."""
+        if self._lazy is not None:
+            self._lazy.excuse()
+
     def lose_journal(self) -> None:
         """Somebody deletes it while nothing runs."""
         self.machine.databases.lose()
