@@ -80,7 +80,8 @@ def test_a_running_daemon_takes_commands_over_at_once(on_lake, tmp_path, lake):
         ran = on_lake("link", "add", "logs", "files", on_lake.lake, "--json")  # relative, from where the command runs
         assert ran.code == 0, ran.err
         assert ran.json["files"] == str(root)
-        assert ran.json["notes"] == []
+        # That two racers won on a busy store may be told, and is no matter of this test.
+        assert [note for note in ran.json["notes"] if not note.startswith("Two writers")] == []
         daemon.available("logs")
         wait_for(lambda: lake.names() == {"a"}, "the first export")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 
 from lakelink.errors import LakelinkError, OutOfOrder, PreconditionFailed
+from lakelink.handles.feed import LIMIT_BYTES as FEED_BYTES
 from lakelink.handles.feed import Feed
 from lakelink.handles.room import Room
 from lakelink.handles.spool import Spool, SpoolFile
@@ -20,7 +21,8 @@ from lakelink.model.entry import Entry, Expect, Kind, Posix
 
 IN_MEMORY_BYTES = 8 << 20  # up to here a file is sent in one go
 EARLY_BYTES = 16 << 20  # that wait for what is missing before them
-STREAM_ROOM_BYTES = 32 << 20  # what a stream holds: parts on their way, and the one that is being filled
+STREAM_HOLD_BYTES = 32 << 20  # by the location: parts on their way, and the one that is being filled
+STREAM_ROOM_BYTES = STREAM_HOLD_BYTES + FEED_BYTES  # what a stream holds in all
 _ROOM_STEP_BYTES = 256 << 10
 
 
@@ -106,11 +108,12 @@ class StreamWriter:
         if self._file is None and (self._early or self._floor > max(self._end, self._base)):
             await self._collect()
         posix = settled(self, self._target.clock)
+        if self._file is None and self._sending is None and not self._reserve(self._needed_at_the_end()):
+            await self._collect()
         if self._file is not None:
             return await self._store(self._file.content(), posix)
         if self._sending is None:
-            size = max(self._end, self._base)
-            if size <= IN_MEMORY_BYTES:
+            if max(self._end, self._base) <= IN_MEMORY_BYTES:
                 return await self._store(BytesContent(await self._joined()), posix)
             await self._begin()
         await self._push_rest()
@@ -179,6 +182,13 @@ class StreamWriter:
         self._room_taken += step
         return True
 
+    def _needed_at_the_end(self) -> int:
+        """What is held while all of it is sent: what stays of the old content comes to that."""
+        size = max(self._end, self._base)
+        if size > IN_MEMORY_BYTES:
+            return self._held + STREAM_ROOM_BYTES
+        return self._held + (self._base + size if self._base else 0)
+
     # Sending while it arrives
 
     async def _begin(self) -> None:
@@ -190,7 +200,7 @@ class StreamWriter:
             self._feed.push(piece)
 
     async def _send(self) -> Entry:
-        stream = StreamContent(self._feed.chunks)
+        stream = StreamContent(self._feed.chunks, hold_bytes=STREAM_HOLD_BYTES)
         content: Content = stream
         if self._start:
             content = ExtendedContent(await self._old(), self._start, stream)
@@ -245,7 +255,10 @@ class StreamWriter:
                 async for chunk in (await self._old()).chunks(0, self._base):
                     await file.write(offset, chunk)
                     offset += len(chunk)
-            await file.write(self._start, b"".join(self._pieces))
+            offset = self._start
+            for piece in self._pieces:
+                await file.write(offset, piece)
+                offset += len(piece)
             for at, piece in self._early.items():
                 await file.write(at, piece)
             if self._floor > file.size_bytes:
@@ -270,7 +283,9 @@ class StreamWriter:
         if self._start or self._base > self._end:
             old = await (await self._old()).load()
             pieces = [old[: self._start], *pieces, old[self._end : self._base]]
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        joined = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._pieces = []  # nothing is written any more, and it need not be held twice while it is sent
+        return joined
 
     async def _old(self) -> Content:
         before = self._target.before

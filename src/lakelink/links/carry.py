@@ -14,6 +14,7 @@ from lakelink.links.effects import Answer, Step
 from lakelink.links.judge import DELETES, QUICK_ATTEMPTS, Judge
 from lakelink.links.keeping import Keeper
 from lakelink.links.observe import Look
+from lakelink.links.torn import PLACING
 from lakelink.model.entry import Entry, Kind
 from lakelink.model.link import Agreed
 from lakelink.model.path import split
@@ -87,7 +88,8 @@ class Carrier:
         for path, lake in wanted.items():
             mark = None if path in known else crew.dirty.claim(path, crew.clock.monotonic())
             if mark is not None:
-                mark.files, mark.lake = True, mark.lake or lake
+                crew.dirty.concerns_files(mark)
+                mark.lake = mark.lake or lake
                 left[path] = mark
                 marks.append(mark)
         return await crew.observer.look(marks) if marks else []
@@ -175,7 +177,7 @@ class Carrier:
 
     def _recheck(self, look: Look) -> None:
         mark = self._crew.note_both(look.path, self._crew.clock.monotonic())
-        mark.since_s = look.mark.since_s
+        self._crew.dirty.is_since(mark, look.mark.since_s)
 
     def _finish(
         self,
@@ -188,8 +190,8 @@ class Carrier:
         """The path is done with for now."""
         mark = left.pop(look.path)
         self._crew.doomed.finished(look.path)
-        if result is not None:
-            self._crew.placing.discard(look.path)
+        if result is not None and not result.keep_intent:
+            self._crew.placing.pop(look.path, None)
         self._crew.committer.add([result] if result else [], [mark])
         if result is not None:
             failure = error if error is not None else (look.error if result.trouble else None)
@@ -199,8 +201,10 @@ class Carrier:
 
 def _intent(step: Step) -> Intent:
     """What is kept of a step until its result is."""
-    large = step.size_bytes > LARGE_BYTES
-    return Intent(step.path, step.verb.value, {"bytes": str(step.size_bytes)} if large else {})
+    detail = {"bytes": str(step.size_bytes)} if step.size_bytes > LARGE_BYTES else {}
+    if step.verb.value in PLACING and step.lake is not None and step.lake.version is not None:
+        detail["etag"] = step.lake.version.etag
+    return Intent(step.path, step.verb.value, detail)
 
 
 def _groups(steps: Sequence[Step]) -> Iterator[tuple[Verb, list[Step]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lakelink.links import parts as _parts
@@ -40,10 +41,13 @@ class Crew:
     committer: Committer
     lazy: Laziness | None = None
     told: list[_parts.Observer] = field(default_factory=list)
+    survey_below: Callable[[str, str], None] = lambda _side, _path: (
+        None
+    )  # (side, directory): more than can be noted one by one
     doomed: Doomed = field(default_factory=Doomed)
-    placing: set[str] = field(
-        default_factory=set
-    )  # imports that the last process had begun: a power failure may have torn them
+    placing: dict[str, str] = field(
+        default_factory=dict
+    )  # path -> ETag of the object: imports that the last process had begun: a power failure may have torn them
 
     def effects(self) -> Effects:
         """What is done to both sides, in the way of this link."""
@@ -60,5 +64,5 @@ class Crew:
     def note_both(self, path: str, now_s: float) -> Mark:
         """The path is to be looked at on both sides."""
         mark = self.dirty.note(path, LAKE, now_s)
-        mark.files = True
+        self.dirty.concerns_files(mark)
         return mark

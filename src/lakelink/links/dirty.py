@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from math import inf
 
+from lakelink.links.ages import Ages
 from lakelink.model.entry import Row
 
 FILES = "files"
@@ -45,6 +46,8 @@ class Dirty:
         self._queue: deque[str] = deque()
         self._timed: list[tuple[float, int, str]] = []
         self._busy: dict[str, Mark] = {}
+        self._for_files = 0  # of both
+        self._ages: Ages[Mark] = Ages(self._is_current)
         self._numbers = itertools.count(1)
         self.last_number = 0
         self.woken = asyncio.Event()  # something was noted or given back
@@ -65,28 +68,25 @@ class Dirty:
 
     def counts(self) -> tuple[int, int]:
         """Paths that wait because of the files side, and because of the lake."""
-        marks = [*self._marks.values(), *self._busy.values()]
-        files = sum(1 for mark in marks if mark.files)
-        return files, len(marks) - files
+        return self._for_files, len(self) - self._for_files
 
     def oldest_s(self, *, files: bool) -> float:
         """When the oldest of them was noticed; inf when there is none."""
-        return min(
-            (m.since_s for m in itertools.chain(self._marks.values(), self._busy.values()) if m.files is files),
-            default=inf,
-        )
+        return self._ages.oldest_s(files=files)
 
     def note(self, path: str, side: str, now_s: float, *, ready_s: float = 0.0, row: Row | None = None) -> Mark:
         """The path may have changed on that side. A later note replaces the time from which the path may be looked at."""
         mark = self._marks.get(path)
         if mark is None:
             mark = self._marks[path] = Mark(path, now_s)
+            if side != FILES:  # else it is counted as one of the files side
+                self._ages.add(mark)
             busy = self._busy.get(path)
             if busy is not None and busy.attempts:
                 mark.attempts = busy.attempts
         mark.number = self.last_number = next(self._numbers)
         if side == FILES:
-            mark.files = True
+            self.concerns_files(mark)
         else:
             mark.lake = True
             mark.row = row
@@ -102,7 +102,7 @@ class Dirty:
         """A mark that was handed out is to be looked at once more, on both sides; `done` must be called too."""
         fresh = self.note(mark.path, FILES, mark.since_s, ready_s=ready_s)
         fresh.lake, fresh.row = True, None
-        fresh.since_s = min(fresh.since_s, mark.since_s)
+        self.is_since(fresh, mark.since_s)
         fresh.attempts = mark.attempts + 1
         fresh.number = min(fresh.number, mark.number)  # who waits for the first look waits for this one as well
         fresh.resting = ready_s > 0.0
@@ -114,8 +114,9 @@ class Dirty:
             fresh = self.note(mark.path, FILES, mark.since_s, ready_s=ready_s)
             fresh.unsettled, fresh.resting = mark.unsettled, True
         fresh.number = min(fresh.number, mark.number)  # who waits until it was carried or refused still does
-        fresh.files, fresh.lake, fresh.row = True, fresh.lake or mark.lake, fresh.row or mark.row
-        fresh.since_s, fresh.attempts = min(fresh.since_s, mark.since_s), mark.attempts
+        self.concerns_files(fresh)
+        self.is_since(fresh, mark.since_s)
+        fresh.lake, fresh.row, fresh.attempts = fresh.lake or mark.lake, fresh.row or mark.row, mark.attempts
 
     def take(self, most: int, now_s: float) -> list[Mark]:
         """Up to `most` marks whose time has come, the oldest first; they are the caller's until `done`."""
@@ -144,7 +145,10 @@ class Dirty:
         """The mark of a path that has to be looked at along with others, the caller's until `done`; None where somebody else has it."""
         if path in self._busy:
             return None
-        mark = self._marks.pop(path, None) or Mark(path, now_s)
+        mark = self._marks.pop(path, None)
+        if mark is None:
+            mark = Mark(path, now_s)
+            self._ages.add(mark)
         self._busy[path] = mark
         return mark
 
@@ -156,9 +160,11 @@ class Dirty:
             mark.queued = False
             self._marks[mark.path] = fresh = mark
         else:
-            fresh.files, fresh.lake = fresh.files or mark.files, fresh.lake or mark.lake
-            fresh.row = fresh.row or mark.row
-            fresh.since_s = min(fresh.since_s, mark.since_s)
+            self._for_files -= mark.files
+            if mark.files:
+                self.concerns_files(fresh)
+            fresh.lake, fresh.row = fresh.lake or mark.lake, fresh.row or mark.row
+            self.is_since(fresh, mark.since_s)
         self._enqueue(fresh)
         self.woken.set()
 
@@ -171,7 +177,8 @@ class Dirty:
 
     def done(self, mark: Mark) -> None:
         """The caller has no more to do with the path."""
-        self._busy.pop(mark.path, None)
+        if self._busy.pop(mark.path, None) is not None:
+            self._for_files -= mark.files
         waiting = self._marks.get(mark.path)
         if waiting is not None:
             # Most likely it was noted because of what has just been done: then one look settles it.
@@ -195,6 +202,22 @@ class Dirty:
     async def room(self) -> None:
         """Returns when there is room for more."""
         await self._room.wait()
+
+    def concerns_files(self, mark: Mark) -> None:
+        """The files side has to be looked at, too. `mark` waits, or was handed out."""
+        if not mark.files:
+            mark.files = True
+            self._for_files += 1
+            self._ages.add(mark)
+
+    def is_since(self, mark: Mark, since_s: float) -> None:
+        """The change was noticed then at the latest. `mark` waits, or was handed out."""
+        if since_s < mark.since_s:
+            mark.since_s = since_s
+            self._ages.add(mark)
+
+    def _is_current(self, mark: Mark) -> bool:
+        return self._marks.get(mark.path) is mark or self._busy.get(mark.path) is mark
 
     def _enqueue(self, mark: Mark) -> None:
         if mark.path in self._busy or mark.ready_s == inf:

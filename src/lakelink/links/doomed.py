@@ -2,105 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from lakelink.state.deletions import MOST_RENAMED, Deletion, Deletions
 
-from lakelink.links.dirty import MOST
-from lakelink.model.path import split
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """One deletion. `number` is that of the mark that it came from."""
-
-    side: str
-    directory: bool
-    number: int
+WAVE = 10_000
+"""So many are released at once."""
 
 
 class Doomed:
     """Paths whose deletion waits until all else that is known was looked at: a rename shows as a deletion first, and deletions are counted
-    before the first of them. A directory goes when nothing in it waits any more.
+    before the first of them, however many they are. A directory goes when nothing in it waits any more.
+
+    Only those that were released are in memory, a wave at a time; close it in the end.
     """
 
-    def __init__(self) -> None:
-        self._waiting: dict[str, _Waiting] = {}
-        self._attempts: dict[str, int] = {}  # how often those that wait were tried already
+    def __init__(self, wave: int = WAVE, most_renamed: int = MOST_RENAMED) -> None:
+        self._wave = wave
+        self._most_renamed = most_renamed
+        self._deletions = Deletions()
+        self._waiting = 0
+        self._renamed = 0  # their bytes are at another path now: no brake counts them
+        self._netted = 0  # those of them that are to go
         self._released: dict[str, int] = {}  # path -> number
-        self._renamed: dict[str, None] = {}  # their bytes are at another path now: no brake counts them
         self.unasked = 0
         self.since_s = 0.0
 
+    def close(self) -> None:
+        """Nothing waits any more. May be repeated."""
+        self._deletions.close()
+        self._released.clear()
+        self._waiting = self._renamed = self._netted = self.unasked = 0
+
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._released)
+        return self._waiting + len(self._released)
 
     def __contains__(self, path: str) -> bool:
-        return path in self._waiting or path in self._released
+        return path in self._released or self._waits(path)
+
+    def has_below(self, path: str) -> bool:
+        """Whether something in that directory is to go."""
+        if self._waiting and self._deletions.has_below(path):
+            return True
+        return any(one.startswith(f"{path}/") for one in self._released)
 
     @property
     def is_waiting(self) -> bool:
-        return bool(self._waiting)
+        return self._waiting > 0
 
     def add(self, path: str, side: str, now_s: float, *, directory: bool, attempts: int = 0, number: int = 0) -> None:
         """The path is gone on that side, and is to go on the other; it was tried so often already. `number`: of its mark."""
         if not self._waiting:
             self.since_s = now_s
-        self.unasked += path not in self and path not in self._renamed
-        before = self._waiting.get(path)
-        self._waiting[path] = _Waiting(side, directory, min(number, before.number) if before else number)
-        if attempts:
-            self._attempts[path] = attempts
+        waits = self._waits(path)
+        if not waits and path not in self._released:
+            renamed = self.is_renamed(path)
+            self._netted += renamed
+            self.unasked += not renamed
+        self._deletions.put(Deletion(path, side, number, attempts), directory=directory)
+        self._waiting += not waits
 
     def renamed(self, path: str) -> None:
         """What was at that path is at another one."""
-        if path not in self._renamed:
-            self.unasked -= path in self._waiting
-            self._renamed[path] = None
-            if len(self._renamed) > MOST:
-                del self._renamed[next(iter(self._renamed))]
+        if self.is_renamed(path):
+            return
+        waits = self._waits(path)
+        self.unasked -= waits
+        self._netted += waits or path in self._released
+        self._deletions.put_renamed(path)
+        self._renamed += 1
+        if self._renamed > self._most_renamed:
+            self._count_again(self._deletions.oldest_renamed())
 
     def is_renamed(self, path: str) -> bool:
-        return path in self._renamed
+        return self._renamed > 0 and self._deletions.is_renamed(path)
 
     @property
     def counted(self) -> int:
         """Deletions that are to go, net of renames."""
-        return len(self) - sum(path in self._renamed for path in (*self._waiting, *self._released))
-
-    def attempts(self, path: str) -> int:
-        """How often the path, just released, was tried before: a wait for others must not make that forgotten, or nobody would ever give up."""
-        return self._attempts.pop(path, 0)
+        return len(self) - self._netted
 
     def drained(self, number: int) -> bool:
         """Whether all deletions that were known up to that number were carried or refused; those that came later may go on for ever."""
-        return not any(one.number <= number for one in self._waiting.values()) and not any(
-            one <= number for one in self._released.values()
-        )
+        if any(one <= number for one in self._released.values()):
+            return False
+        return not self._waiting or self._deletions.oldest() > number
 
-    def release(self) -> list[tuple[str, str, int]]:
-        """Those whose turn it is: (path, the side that deleted it, the number it is known by)."""
+    def release(self) -> list[Deletion]:
+        """Those whose turn it is, with how often each was tried before: a wait for others must not make that forgotten, or nobody would give up."""
         if self._released or not self._waiting:
             return []
-        holding = _above(self._waiting)
-        wave = {path: one for path, one in self._waiting.items() if not (one.directory and path in holding)}
-        for path, one in wave.items():
-            del self._waiting[path]
-            self._released[path] = one.number
-        return [(path, one.side, one.number) for path, one in wave.items()]
+        wave = self._deletions.take(self._wave)
+        self._waiting -= len(wave)
+        self._released.update((one.path, one.number) for one in wave)
+        return wave
 
     def finished(self, path: str) -> None:
         """The path was looked at again; what came of it does not matter."""
         if path in self._released:
+            if self.is_renamed(path):
+                self._count_again(path)
             del self._released[path]
-            self._renamed.pop(path, None)
 
+    def _waits(self, path: str) -> bool:
+        return self._waiting > 0 and self._deletions.has(path)
 
-def _above(paths: Iterable[str]) -> set[str]:
-    """All directories that these paths are in."""
-    found: set[str] = set()
-    for path in paths:
-        parent = split(path)[0]
-        while parent and parent not in found:
-            found.add(parent)
-            parent = split(parent)[0]
-    return found
+    def _count_again(self, path: str) -> None:
+        """The rename is forgotten."""
+        self._netted -= path in self
+        self._deletions.drop_renamed(path)
+        self._renamed -= 1

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from math import inf
 
 from lakelink.core.delta import Delta, delta
 from lakelink.core.reconcile import decide
 from lakelink.core.residency import is_stub
-from lakelink.engine.contents import open_content, same_content
-from lakelink.engine.digest import digest
+from lakelink.engine.contents import same_content
 from lakelink.errors import ContentUnknown, LakelinkError, NameUnsupported, Retry, problem_of
 from lakelink.links.crew import Crew
 from lakelink.links.dirty import FILES, LAKE
 from lakelink.links.effects import Step
 from lakelink.links.keeping import clash_of
 from lakelink.links.observe import Look
-from lakelink.links.torn import is_torn_copy
+from lakelink.links.torn import APART, is_doubtful, is_md5, is_object, is_torn_copy
 from lakelink.locations.base import Attentive
 from lakelink.model.entry import Entry, Kind
 from lakelink.model.link import Agreed, Event
@@ -35,6 +35,8 @@ TICK_S = 0.012
 """Kernels before 6.13 stamp files by the timer tick, of up to 10 ms: only a time that lies further back names one content."""
 TICK_PATIENCE_S = 2.0
 """What is written to without a pause is carried after so long all the same."""
+MOST_BELOW = 10_000
+"""So many paths are noted along with their directory; more are found by a survey, which waits for room."""
 WRITER_PATIENCE_S = 60.0
 WRITER_LOOK_S = 0.25
 _TAKEN_AS_IT_IS = frozenset({Verb.KEEP_BOTH, Verb.TAKE_FILES})
@@ -59,6 +61,7 @@ class Judge:
             crew.dirty.later(look.mark, crew.clock.monotonic() + TICK_S)
             return None
         self._look_below(look)
+        doubtful = await self._is_doubtful(look)
         decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
         if decision is not None and look.listed and decision.verb is not Verb.IMPORT:
             await crew.observer.ask_lake([look])
@@ -70,7 +73,7 @@ class Judge:
             except LakelinkError as error:
                 return self.failed(look, error)
             decision = decide(look.path, look.base, look.files, look.lake, crew.rule, same_bytes=look.same_bytes)
-        decision = await self._untorn(decision)
+        decision = await self._untorn(decision, doubtful=doubtful)
         if decision is not None and decision.verb is Verb.EXPORT and await self._is_only_touched(look):
             decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
         if decision is None and await self._is_other_content(look):
@@ -84,17 +87,27 @@ class Judge:
             return look.mark.unsettled and await self._is_being_written(look)
         return verb in _TAKEN_AS_IT_IS and await self._is_still_written(look)
 
-    async def _untorn(self, decision: Decision | None) -> Decision | None:
-        """A file that is a part of what an import had begun to put there is no change of anybody's, and no conflict."""
+    async def _is_doubtful(self, look: Look) -> bool:
+        """Whether nobody can tell if the file is somebody's, or what is left of an import that the last process had begun."""
         crew = self._crew
-        if decision is None or decision.path not in crew.placing or decision.verb not in _TORN:
+        if look.path not in crew.placing:
+            return False
+        if not look.lake_seen:
+            await crew.observer.ask_lake([look])
+        return await is_doubtful(look, crew.placing[look.path], crew.files)
+
+    async def _untorn(self, decision: Decision | None, *, doubtful: bool) -> Decision | None:
+        """A file that is a part of what an import had begun to put there is no change of anybody's, and no conflict; one that may be is kept apart."""
+        crew = self._crew
+        if decision is None or decision.path not in crew.placing:
             return decision
-        files, lake = _both(decision)
-        try:
-            if await is_torn_copy(decision.path, (crew.files, files), (crew.lake, lake)):
-                return replace(decision, verb=Verb.IMPORT, reason="a power failure left a part of it")
-        except LakelinkError:
-            pass  # a side moved: somebody works on it
+        if decision.verb in _TORN:
+            files, lake = _both(decision)
+            with suppress(LakelinkError):  # a side moved: somebody works on it
+                if await is_torn_copy(decision.path, (crew.files, files), (crew.lake, lake)):
+                    return replace(decision, verb=Verb.IMPORT, reason="a power failure left a part of it")
+        if doubtful and decision.verb in APART:
+            return replace(decision, verb=Verb.KEEP_BOTH, reason="perhaps a part of an import that was cut off")
         return decision
 
     def _is_fresh(self, look: Look) -> bool:
@@ -137,8 +150,13 @@ class Judge:
         for side, now in ((FILES, look.files), (LAKE, look.lake)):
             if now is None or (isinstance(now, Entry) and now.kind is not Kind.DIR):
                 now_s = crew.clock.monotonic()
-                for path in crew.journal.below(look.path):
-                    if path not in crew.dirty and path not in self._crew.doomed:
+                inside = crew.journal.below(look.path, MOST_BELOW + 1)
+                if len(inside) > MOST_BELOW:
+                    if look.path not in crew.doomed:  # else that survey is what shows it now
+                        crew.survey_below(side, look.path)
+                    continue
+                for path in inside:
+                    if path not in crew.dirty and path not in crew.doomed:
                         crew.dirty.note(path, side, now_s)
 
     async def _is_only_touched(self, look: Look) -> bool:
@@ -170,7 +188,7 @@ class Judge:
         etag = base.lake.version.etag if base.lake.version else ""
         if files.version != base.files.version or files.version.time_ns % SECOND_NS:
             return False
-        if not self._etags_tell or not _is_md5(etag) or await self._is_content(look.path, files, etag):
+        if not self._etags_tell or not is_md5(etag) or await self._is_content(look.path, files, etag):
             return False
         sides = (self._crew.files, replace(files, digest=b"")), (self._crew.lake, replace(base.lake, digest=b""))
         try:
@@ -183,14 +201,7 @@ class Judge:
         return True
 
     async def _is_content(self, path: str, files: Entry, etag: str) -> bool:
-        """Whether the file has surely the bytes of the object with this ETag."""
-        if files.kind is not Kind.FILE or not _is_md5(etag):
-            return False
-        try:
-            found = await digest(await open_content(path, self._crew.files, files), "md5")
-        except LakelinkError:
-            return False  # it moved again: the export finds out
-        return found.hex() == etag
+        return await is_object(path, self._crew.files, files, etag)
 
     async def find_origins(self, steps: Sequence[Step]) -> None:
         """New files whose inode is that of an agreed path, unchanged, were renamed or linked: the store has their bytes already.
@@ -285,16 +296,14 @@ class Judge:
         if new is None or old is None or new.kind is Kind.DIR or old.kind is not Kind.DIR:
             return False
         crew = self._crew
-        return look.mark.attempts >= BLOCKED_ATTEMPTS and not any(
-            path in crew.doomed for path in crew.journal.below(look.path)
-        )
+        return look.mark.attempts >= BLOCKED_ATTEMPTS and not crew.doomed.has_below(look.path)
 
     def _waits_for_deletions(self, look: Look) -> bool:
         """Whether something takes the place of a directory from which agreed paths are about to go."""
         base, crew = look.base, self._crew
         if base is None or base.files.kind is not Kind.DIR or not len(crew.doomed):
             return False
-        return any(path in crew.doomed for path in crew.journal.below(look.path))
+        return crew.doomed.has_below(look.path)
 
     def _name_error(self, decision: Decision) -> NameUnsupported | None:
         """Why the other side cannot hold that name."""
@@ -322,7 +331,8 @@ class Judge:
         attempts = max(0, mark.attempts - QUICK_ATTEMPTS if error.retry is not Retry.NEVER else mark.attempts)
         pause_s = min(LAST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(attempts, 16))
         again_ns = crew.clock.time_ns() + int(pause_s * SECOND_NS)
-        return Result(look.path, trouble=Trouble(problem_of(look.path, error), mark.attempts + 1, again_ns))
+        trouble = Trouble(problem_of(look.path, error), mark.attempts + 1, again_ns)
+        return Result(look.path, trouble=trouble, keep_intent=look.path in crew.placing)
 
 
 def _unknown(look: Look) -> LakelinkError:
@@ -344,10 +354,6 @@ def _both(decision: Decision) -> tuple[Entry, Entry]:
 def _is_directory(look: Look) -> bool:
     entry = look.files if isinstance(look.files, Entry) else look.lake
     return isinstance(entry, Entry) and entry.kind is Kind.DIR
-
-
-def _is_md5(etag: str) -> bool:
-    return len(etag) == 32 and not etag.strip("0123456789abcdef")
 
 
 def _held(look: Look) -> Held:

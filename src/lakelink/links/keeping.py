@@ -62,7 +62,9 @@ class Keeper:
             return error
 
     async def _keep_both(self, step: Step, rule: ConflictRule) -> Answer:
-        """The file's version becomes a conflict copy, then the lake's takes its place; what it displaces is in the trash as well."""
+        """The file's version becomes a conflict copy, then the lake's takes its place, or nothing where the lake has none; what it displaces is in
+        the trash as well.
+        """
         if step.files is None:
             return PreconditionFailed(f"{step.path} is gone")
         side, other = (self.lake, LAKE) if self.exports else (self.files, FILES)
@@ -70,7 +72,7 @@ class Keeper:
         if isinstance(copy, LakelinkError):
             return copy
         self.journal.note_clash(clash_of(step, rule, copy), self.clock.time_ns())
-        (answer,) = await self.effects.run(Verb.IMPORT, [step])
+        (answer,) = await self.effects.run(Verb.IMPORT if step.lake else Verb.IMPORT_DELETE, [step])
         self.dirty.note(copy, other, self.clock.monotonic())
         return answer
 

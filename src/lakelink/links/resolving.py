@@ -78,7 +78,8 @@ async def _settle_standing(crew: Crew, clash: Clash, keep: Keep) -> None:
     if mark is None:
         raise PreconditionFailed(f"{display(clash.path)} is being looked at", hint="Try again in a moment.")
     try:
-        mark.files = mark.lake = True
+        crew.dirty.concerns_files(mark)
+        mark.lake = True
         (look,) = await crew.observer.look([mark])
         answer = await _force(crew, look, keep, clash.reason)
         await crew.files.flush()

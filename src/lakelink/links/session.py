@@ -79,6 +79,7 @@ class Session:
             committer=self._committer,
             lazy=parts.lazy,
             told=told,
+            survey_below=wants.note_subtree,
         )
         self._carrier = Carrier(self.crew, self._beside)
         self._committer.is_more_coming = lambda: self._carrier.running > 0
@@ -136,6 +137,7 @@ class Session:
                 task.cancel()
             if tasks:
                 await asyncio.wait(tasks)
+            self.crew.doomed.close()
 
     async def _recover(self) -> None:
         """Open intents are settled by looking at both sides: what was done has become equal, what was not is decided anew."""
@@ -146,7 +148,9 @@ class Session:
         if large and isinstance(parts.lake, Uploader):
             # Parts of an upload that nobody will complete cost money until they are gone.
             await parts.lake.abort_uploads(large)
-        self.crew.placing.update(intent.path for intent in intents if intent.verb in PLACING)
+        self.crew.placing.update((one.path, one.detail.get("etag", "")) for one in intents if one.verb in PLACING)
+        if self.crew.placing:
+            await parts.files.flush()  # what is found to be whole now stays so
         for intent in intents:
             self.crew.note_both(intent.path, now_s)
         for path, side, subtree in parts.journal.dirty():
@@ -291,12 +295,12 @@ class Session:
         if doomed.unasked > 0:
             self._parts.brake.ask(doomed.counted, self._parts.journal.agreed, now_s)
             doomed.unasked = 0
-        for path, side, number in doomed.release():
+        for one in doomed.release():
             # Looked at once more, right before: the side that deleted it, and the lake wherever it is what says so.
-            mark = self.dirty.note(path, side, now_s)
+            mark = self.dirty.note(one.path, one.side, now_s)
             mark.condemned = True
-            mark.number = min(mark.number, number)  # who waits for what was known waits for its end
-            mark.attempts = max(mark.attempts, doomed.attempts(path))
+            mark.number = min(mark.number, one.number)  # who waits for what was known waits for its end
+            mark.attempts = max(mark.attempts, one.attempts)
 
     async def _retry_loop(self) -> None:
         """Paths in trouble are tried again when their time has come."""

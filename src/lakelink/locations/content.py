@@ -45,6 +45,8 @@ class Content(ABC):
     """What is known of the path beside its bytes. Of an object: complete once `load` has returned, since the answer carries it."""
     atime_ns: int | None = None
     """When it was last read, where the side that holds it tells: a row of a scan has no room for it."""
+    hold_bytes: int | None = None
+    """Of a stream: how much of it may be in the memory of whoever takes it, copies included; None = as the location sees fit."""
 
     @abstractmethod
     async def load(self) -> bytes:
@@ -118,8 +120,9 @@ class StreamContent(Content):
 
     size_bytes: int | None = None
 
-    def __init__(self, opener: Callable[[], AsyncIterator[bytes]]) -> None:
+    def __init__(self, opener: Callable[[], AsyncIterator[bytes]], *, hold_bytes: int | None = None) -> None:
         self._opener = opener
+        self.hold_bytes = hold_bytes
 
     async def load(self) -> bytes:
         return b"".join([chunk async for chunk in self._opener()])
@@ -139,6 +142,7 @@ class ExtendedContent(Content):
         self.origin = origin
         self.cut_bytes = cut_bytes
         self.rest = rest
+        self.hold_bytes = rest.hold_bytes
 
     async def load(self) -> bytes:
         return b"".join([chunk async for chunk in self.chunks()])

@@ -64,3 +64,4 @@ class Result:
     held: Held | None = None
     trouble: Trouble | None = None
     clash: Clash | None = None
+    keep_intent: bool = False  # what was begun still has to be settled

@@ -115,7 +115,8 @@ class Journal:
         removed: dict[str, int] = {}
         with self._writing() as db:
             added = self._move_base(db, [r for r in results if not r.keep_base], now_ns)
-            for table, rows in (("intent", ()), ("dirty", ()), ("held", held), ("problem", troubles)):
+            begun = [(stored(r.path),) for r in results if r.keep_intent]
+            for table, rows in (("intent", begun), ("dirty", ()), ("held", held), ("problem", troubles)):
                 kept = {row[0] for row in rows}
                 if self.counts[table]:
                     gone = [(key,) for r in results if (key := stored(r.path)) not in kept]

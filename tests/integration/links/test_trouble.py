@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import hashlib
 import shutil
 from contextlib import closing
 
@@ -262,6 +263,65 @@ def test_an_import_that_a_power_failure_tore_is_no_change_of_anybodys(tmp_path, 
             assert link.journal.conflicts(resolved=True) == []
         assert (world.root / "f").read_bytes() == whole.upper()
         assert (world.root / "new").read_bytes() == whole
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("rule", [ConflictRule.KEEP_BOTH, ConflictRule.FILES])
+@pytest.mark.parametrize("left", [b"", b"X" * 2048 + b"\0" * 1000, b"an edit, for all that anybody can tell"])
+def test_what_a_cut_off_import_left_is_kept_apart_although_the_lake_has_changed_back_or_deleted(
+    tmp_path, seaweed, s3_prefix, rule, left
+):
+    world = make_world(tmp_path, seaweed, s3_prefix, rule=Rule(conflict=rule))
+    paths = {"back": b"x" * 6000, "gone": b"y" * 6000, "new": None}
+
+    async def scenario():
+        for path, data in paths.items():
+            if data is not None:
+                await world.put(path, data)
+        async with world.link() as link:
+            await world.agree(link)
+        # The import of other versions was begun, the power failed, and the lake holds the former ones again, or nothing.
+        await world.remove("gone")
+        with closing(Journal.open(world.state / "journal.sqlite")) as journal:
+            journal.begin([Intent(path, "import", {"etag": "0" * 32}) for path in paths], 1)
+        for path in paths:
+            (world.root / path).unlink(missing_ok=True)
+            (world.root / path).write_bytes(left)
+        async with world.link() as link:
+            await world.agree(link)
+            clashes = {clash.path: clash.copy for clash in link.journal.conflicts()}
+        assert (world.root / "back").read_bytes() == paths["back"]
+        assert clashes.keys() == {"gone", "new"} | ({"back"} if left else set())  # an empty file is a part of anything
+        assert set(await world.remote()) == set(world.local()) == {"back", *clashes.values()}
+        assert await world.remote() == world.local()
+        assert all((world.root / copy).read_bytes() == left for copy in clashes.values())
+
+    asyncio.run(scenario())
+
+
+def test_a_whole_import_whose_result_was_lost_follows_the_lake(tmp_path, seaweed, s3_prefix):
+    world = make_world(tmp_path, seaweed, s3_prefix)
+    placed = b"placed" * 1000
+    paths = {"back": b"x" * 6000, "gone": b"y" * 6000}
+
+    async def scenario():
+        for path, data in paths.items():
+            await world.put(path, data)
+        async with world.link() as link:
+            await world.agree(link)
+        await world.remove("gone")
+        with closing(Journal.open(world.state / "journal.sqlite")) as journal:
+            etag = hashlib.md5(placed, usedforsecurity=False).hexdigest()
+            journal.begin([Intent(path, "import", {"etag": etag}) for path in paths], 1)
+        for path in paths:
+            (world.root / path).unlink()
+            (world.root / path).write_bytes(placed)
+        async with world.link() as link:
+            await world.agree(link)
+            assert link.journal.conflicts(resolved=True) == []
+        assert (world.root / "back").read_bytes() == paths["back"]
+        assert set(await world.remote()) == set(world.local()) == {"back"}
 
     asyncio.run(scenario())
 

@@ -82,6 +82,11 @@ class Known:
         found = self._seen.get((text, path))
         return found[1] if found and self._clock.monotonic() - found[0] < NAMED_FRESH_S else None
 
+    def last(self, text: str, path: str) -> Entry | None:
+        """What was seen there, however long ago: only to be named in a request."""
+        found = self._seen.get((text, path))
+        return found[1] if found else None
+
     def recent(self, text: str, path: str) -> Entry | None:
         """What was seen, or shown in a listing, within the last seconds."""
         found = self._seen.get((text, path))

@@ -58,6 +58,9 @@ async def read_file(places: Places, place: Place, entry: Entry | None) -> Reader
         if entry.kind is not Kind.FILE:
             raise Declined("It is not a file")
         try:
+            fetched = None if attempt else await places.shared.ahead.take((place.text, place.relative), entry)
+            if fetched is not None:
+                return fetched
             return await open_reader(place.location, place.relative, entry, places.shared.memory.room)
         except (ChangedWhileRead, NotFound, PreconditionFailed):
             # What was remembered is not there any more, or it changes right now.

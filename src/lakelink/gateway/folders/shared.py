@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from lakelink.gateway.folders.ahead import Ahead
 from lakelink.gateway.folders.known import Known
 from lakelink.handles.open import Memory
 from lakelink.handles.room import Room
@@ -44,6 +45,7 @@ class Shared:
             Spool(self.options.spool_directory, Room(self.options.spool_bytes)), Room(self.options.buffer_bytes)
         )
         self.known = Known(self.clock)
+        self.ahead = Ahead(self.known, self.memory.room, self.clock)
         self.usage: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()  # see `quota`
         self._locations: dict[str, Location] = {}
         self._opening = asyncio.Lock()
@@ -64,5 +66,6 @@ class Shared:
 
     async def aclose(self) -> None:
         """Close all locations. Idempotent."""
+        await self.ahead.aclose()
         while self._locations:
             await self._locations.popitem()[1].aclose()

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from lakelink.errors import Declined, LakelinkError, NotFound, Unsupported
+from lakelink.gateway.folders.in_order import InOrder
 from lakelink.gateway.folders.listing import is_empty, list_names
 from lakelink.gateway.folders.moving import Move, rename
 from lakelink.gateway.folders.opening import Opening, Upload, read_file, write_file
@@ -37,6 +38,7 @@ class View:
         self.shared = shared
         self.places = Places(account, opener, shared)
         self._uploads: dict[str, Upload] = {}
+        self._in_order = InOrder(shared.ahead, shared.known)
 
     async def stat(self, path: str, *, follow: bool) -> Entry:
         """What is at the path; with `follow`, at the end of the links that lead on from there."""
@@ -74,7 +76,9 @@ class View:
         """
         seen: set[str] = set()
         mine = {each.rpartition("/")[2]: upload for each, upload in self._uploads.items() if parent_of(each) == path}
+        self._in_order.listing(path)
         async for group in list_names(self.places, path):
+            self._in_order.listed(path, group)
             seen.update(name for name, _ in group if name in mine)
             yield [(name, mine[name].entry if name in mine else entry) for name, entry in group]
         yield [(name, upload.entry) for name, upload in mine.items() if name not in seen]
@@ -86,6 +90,7 @@ class View:
             Declined: it is not a file.
         """
         place, entry = await self._followed(path, content=True)
+        self._in_order.opens(place)
         return await read_file(self.places, place, entry)
 
     async def write_file(self, path: str, wanted: Opening) -> Upload:
@@ -117,6 +122,7 @@ class View:
             self.shared.known.forget(place.text, place.relative)
             raise
         finally:
+            self.shared.ahead.changed(place.relative)
             await self.discard(upload)
         self.shared.known.saw(place.text, place.relative, entry)
         count(self.shared, place, entry.size_bytes - (upload.before.size_bytes if upload.before else 0))
@@ -200,8 +206,18 @@ class View:
                 raise Declined("It exists already")
             if Kind.DIR in {there.kind, entry.kind}:
                 raise Declined("It is a directory")
-        await rename(self.places, Move(old, new, entry, there), most_paths)
+        try:
+            await rename(self.places, Move(old, new, entry, there), most_paths)
+        finally:
+            self._renamed(old, new, entry)
         count(self.shared, new, -(there.size_bytes if there else 0))
+
+    def _renamed(self, old: Place, new: Place, entry: Entry) -> None:
+        ahead = self.shared.ahead
+        if entry.kind is Kind.DIR:
+            ahead.changed_all()
+        ahead.changed(old.relative)
+        ahead.changed(new.relative)
 
     async def set_posix(self, path: str, posix: Posix) -> None:
         """The path has that mode and those times; its owner stays. In an upload of this session: it will have them.
@@ -217,7 +233,10 @@ class View:
         if not place.relative or wanted == entry.posix:
             return
         change = SetPosix(place.relative, entry.kind, wanted, Expect(entry.version))
-        (answer,) = await place.location.set_posix([change])
+        try:
+            (answer,) = await place.location.set_posix([change])
+        finally:
+            self.shared.ahead.changed(place.relative)
         if isinstance(answer, LakelinkError):
             self.shared.known.forget(place.text, place.relative)
             raise answer
@@ -259,6 +278,7 @@ class View:
         """Give up what is still open: uploads that were not closed leave nothing. Idempotent."""
         for upload in list(self._uploads.values()):
             await self.discard(upload)
+        self._in_order.aclose()
 
     async def _followed(self, path: str, *, write: bool = False, content: bool = False) -> tuple[Place, Entry | None]:
         """Where the path leads over the links at its end, and what is there; for writing as it is now. Each folder on the way is asked."""
@@ -273,13 +293,21 @@ class View:
         raise Declined("Too many symbolic links")
 
     async def _write(self, place: Place, write: Write) -> None:
-        (answer,) = await place.location.write([write])
+        try:
+            (answer,) = await place.location.write([write])
+        finally:
+            self.shared.ahead.changed(place.relative)
         if isinstance(answer, LakelinkError):
             raise answer
 
     async def _delete(self, place: Place, entry: Entry) -> None:
         self.shared.known.forget(place.text, place.relative)
-        (answer,) = await place.location.delete([Delete(place.relative, entry.kind, Expect(entry.version))])
+        try:
+            (answer,) = await place.location.delete([Delete(place.relative, entry.kind, Expect(entry.version))])
+        finally:
+            # Also what was seen or fetched while it was being removed.
+            self.shared.known.forget(place.text, place.relative)
+            self.shared.ahead.changed(place.relative)
         if answer is not None:
             raise answer
 

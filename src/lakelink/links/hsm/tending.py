@@ -102,8 +102,8 @@ class Tending:
         if path:
             self._touch(path)
         if event.kind is Happened.CHANGED and path:
-            mark = self.dirty().note(path, LAKE, self.clock.monotonic())
-            mark.files = True
+            dirty = self.dirty()
+            dirty.concerns_files(dirty.note(path, LAKE, self.clock.monotonic()))
         if event.kind in {Happened.FAILED, Happened.TAMPERED, Happened.WORKER}:
             self.note(f"Hsm{event.kind.name.title()}", " ".join(filter(None, (path, event.message))))
 

@@ -186,10 +186,11 @@ async def _put_stream(client: S3Client, store: StoreTraits, key: str, write: Wri
         origin = copy_origin(client, content)
         if origin is not None:
             return await _extend(Upload(client, store, key, write), content, origin)
-    parts = _grouped(content, client.options.part_bytes or SMALL_BYTES)
+    part_bytes = _stream_part_bytes(client, content)
+    parts = _grouped(content, part_bytes)
     try:
         head = [await anext(parts, b"")]
-        if len(head[0]) == (client.options.part_bytes or SMALL_BYTES):
+        if len(head[0]) == part_bytes:
             head.append(await anext(parts, b""))
         if len(head) == 1 or not head[1]:
             _check_length(content, len(head[0]))
@@ -228,7 +229,7 @@ async def _extend(upload: Upload, content: ExtendedContent, origin: list[tuple[s
             await upload.part_copy(number, origin, *spans[index])
 
         await _pieces(len(spans), 1, client.options.parts_at_once, part)
-        rest = _grouped(content.rest, client.options.part_bytes or SMALL_BYTES)
+        rest = _grouped(content.rest, _stream_part_bytes(client, content))
         try:
             await _send_stream(upload, content, [], rest, first=len(spans))
         finally:
@@ -242,6 +243,10 @@ async def _send_stream(
 ) -> None:
     busy: dict[asyncio.Task[None], int] = {}
     number = first
+    # Beside them one part is being filled, and is there twice while its pieces are joined.
+    on_their_way = STREAM_BUFFER_BYTES
+    if content.hold_bytes is not None:
+        on_their_way = content.hold_bytes - 2 * _stream_part_bytes(upload.client, content)
 
     async def send(number: int, data: bytes) -> None:
         checksum = await asyncio.to_thread(checksum_of, upload.algorithm, data)
@@ -257,7 +262,7 @@ async def _send_stream(
         async with asyncio.TaskGroup() as group:
             async for data in all_parts():
                 number += 1
-                while busy and sum(busy.values()) + len(data) > STREAM_BUFFER_BYTES:
+                while busy and sum(busy.values()) + len(data) > on_their_way:
                     done, _ = await asyncio.wait(busy, return_when=asyncio.FIRST_COMPLETED)
                     for task in done:
                         del busy[task]
@@ -275,6 +280,12 @@ async def _readable(content: Content) -> AsyncGenerator[bytes, None]:
         raise StorageError(f"the source cannot be read: {error}", hint="Nothing was stored.") from error
 
 
+def _stream_part_bytes(client: S3Client, content: Content) -> int:
+    """The size of its first parts; a quarter of what may be held at the most."""
+    wanted = client.options.part_bytes or SMALL_BYTES
+    return wanted if content.hold_bytes is None else max(MIN_PART_BYTES, min(wanted, content.hold_bytes // 4))
+
+
 async def _grouped(content: Content, part_bytes: int) -> AsyncGenerator[bytes, None]:
     """The stream in parts of even size, later ones larger; the last one may be short."""
     number = 1
@@ -289,10 +300,17 @@ async def _grouped(content: Content, part_bytes: int) -> AsyncGenerator[bytes, N
             pieces.append(bytes(piece))
             held += len(piece)
             if held == wanted:
-                yield b"".join(pieces)
-                pieces, held, number = [], 0, number + 1
+                yield _taken(pieces)
+                held, number = 0, number + 1
     if held:
-        yield b"".join(pieces)
+        yield _taken(pieces)
+
+
+def _taken(pieces: list[bytes]) -> bytes:
+    """All of them as one, which nobody else holds: whoever waits with it holds it once."""
+    joined = b"".join(pieces)
+    pieces.clear()
+    return joined
 
 
 def _check_length(content: Content, size_bytes: int) -> None:

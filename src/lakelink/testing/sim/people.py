@@ -66,6 +66,11 @@ class People:
         (_, act) = choice.choices(self._acts, weights=[weight for weight, _ in self._acts])[0]
         return self._carry_out(lambda: act(choice), getattr(act, "__name__", "").strip("_"))
 
+    def write_to(self, path: str, choice: random.Random) -> str:
+        """Somebody changes that file, at this very moment."""
+        act = choice.choice([self._append_to, self._save_over])
+        return self._carry_out(lambda: act(path), "write to it")
+
     def rest(self) -> None:
         """Everybody closes what is open."""
         while self._pens:
@@ -198,10 +203,13 @@ class People:
     def _save(self, choice: random.Random) -> str:
         """As editors do: another file, then a rename over the old one."""
         path = self._some(choice, lambda i: i.is_file) or self._new(choice)
+        return self._save_over(path, synced=choice.random() < 0.5)
+
+    def _save_over(self, path: str, *, synced: bool = False) -> str:
         beside = path + ".part"
         fd = self.kernel.open(self._at(beside), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         self.kernel.write(fd, self._bytes(path))
-        if choice.random() < 0.5:
+        if synced:
             self.kernel.fdatasync(fd)
         self.kernel.close(fd)
         self._move(beside, path)
@@ -227,8 +235,9 @@ class People:
 
     def _append(self, choice: random.Random) -> str:
         path = self._some(choice, lambda i: i.is_file)
-        if path is None:
-            return "nothing to append to"
+        return "nothing to append to" if path is None else self._append_to(path)
+
+    def _append_to(self, path: str) -> str:
         fd = self.kernel.open(self._at(path), os.O_WRONLY)
         try:
             self.kernel.pwrite(fd, self._bytes(path), self.kernel.fstat(fd).st_size)

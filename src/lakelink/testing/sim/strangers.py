@@ -43,8 +43,15 @@ class Strangers:
     def act(self, choice: random.Random) -> str:
         """One act, and what it was in words."""
         (_, act) = choice.choices(self._acts, weights=[weight for weight, _ in self._acts])[0]
+        return self._carry_out(lambda: act(choice))
+
+    def put_at(self, key: str, choice: random.Random) -> str:
+        """One of them puts an object there, at this very moment."""
+        return self._carry_out(lambda: self._put_at(key, choice))
+
+    def _carry_out(self, act: Callable[[], str]) -> str:
         before, first = self._visible(), self._ledger.count
-        told = f"{self._name}: {act(choice)}"
+        told = f"{self._name}: {act()}"
         after = self._visible()
         self._ledger.act(before, after, told)
         self._ledger.excuse(self._ledger.since(first).difference(*after.values()), "it was refused")
@@ -90,7 +97,9 @@ class Strangers:
         )
 
     def _put(self, choice: random.Random) -> str:
-        key = (self._some(choice) if choice.random() < 0.5 else None) or self._new(choice)
+        return self._put_at((self._some(choice) if choice.random() < 0.5 else None) or self._new(choice), choice)
+
+    def _put_at(self, key: str, choice: random.Random) -> str:
         self._send("PutObject", key, body=self._body(key), headers=self._headers(choice))
         return f"put {key!r}"
 
