@@ -37,6 +37,7 @@ check: $(STAMP)
 simulate: $(STAMP)
 	$(BIN)/python -m lakelink.testing.sim --story oneway --seeds $(or $(SEEDS),1000)
 	$(BIN)/python -m lakelink.testing.sim --story links --seeds $(or $(SEEDS),1000)
+	$(BIN)/python -m lakelink.testing.sim --story lazy --seeds $(or $(SEEDS),1000)
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

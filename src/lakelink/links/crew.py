@@ -51,7 +51,9 @@ class Crew:
 
     def effects(self) -> Effects:
         """What is done to both sides, in the way of this link."""
-        return LazyEffects(self.files, self.lake, self.lazy) if self.lazy else Effects(self.files, self.lake)
+        if self.lazy is None:
+            return Effects(self.files, self.lake)
+        return LazyEffects(self.files, self.lake, self.lazy, lambda path: self.note_both(path, self.clock.monotonic()))
 
     def keeper(self, effects: Effects) -> Keeper:
         """Who settles conflicts, in the way of this link."""

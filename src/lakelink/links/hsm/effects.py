@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from lakelink.core.delta import stands_for
@@ -14,15 +14,20 @@ from lakelink.links.hsm.lazy import Laziness, is_here
 from lakelink.locations.base import Copy, Location, Write
 from lakelink.model.entry import Entry, Expect, Kind
 from lakelink.model.link import Agreed
-from lakelink.model.path import display
+from lakelink.model.path import display, is_own
+
+PATIENT_ATTEMPTS = 3
+"""So often an object waits for the copies of stubs that were moved; then they are loaded."""
 
 
 class LazyEffects(Effects):
     """See `Effects`. Before an object is replaced or removed, every stub that still stands for it is made to stand for a copy, or loaded."""
 
-    def __init__(self, files: Location, lake: Location, lazy: Laziness) -> None:
+    def __init__(self, files: Location, lake: Location, lazy: Laziness, note: Callable[[str], object]) -> None:
+        """`note`: the path is to be looked at on both sides, now."""
         super().__init__(files, lake)
         self._lazy = lazy
+        self._note = note
 
     # ── lake to files ──
 
@@ -167,10 +172,13 @@ class LazyEffects(Effects):
             if not inode or step.lake is None or step.lake.kind is not Kind.FILE:
                 continue
             living = await self._lazy.needed.living([inode], step.path)
-            if not living:
-                continue
-            loaded = await self._lazy.load(living)
-            if all(is_here(result) for result in loaded):
+            moved = [place for place in living if not is_own(place)]
+            if moved and step.look.mark.attempts < PATIENT_ATTEMPTS:
+                for place in (
+                    moved
+                ):  # a copy within the store is cheaper than a load; it comes with the next look at its new name
+                    self._note(place)
+            elif all(is_here(result) for result in await self._lazy.load(living)):
                 continue
             refused[step.path] = PreconditionFailed(
                 f"the object at {display(step.path)} is still needed by {display(living[0])}, which is not loaded",

@@ -35,6 +35,7 @@ from lakelink.links.hsm.tree import Tree
 from lakelink.model.entry import Version
 
 MAX_EVENTS = 65_536
+EARS_S = 0.005  # what was told before a load needed room is heard first: what was just loaded may be what can go
 PATHS_AT_ONCE = 512
 ALTERNATIVE = "Use `lakelink mount`, or a link that is not lazy and a preload of what a job needs."
 
@@ -226,6 +227,7 @@ class KernelGuard:
 
     async def _room(self, number: int, size_bytes: int) -> None:
         released = False
+        await asyncio.sleep(EARS_S)
         candidates = list(self._make_room(size_bytes)) if self._make_room is not None else []
         if candidates:
             results = await self.release(candidates)

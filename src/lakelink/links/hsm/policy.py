@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from lakelink.errors import LakelinkError
-from lakelink.links.hsm.base import Candidate, Outcome, Result
+from lakelink.links.hsm.base import Candidate, Outcome, Result, Sight
 from lakelink.links.hsm.lazy import Laziness
 from lakelink.locations.base import Location
 from lakelink.model.entry import Entry, Kind
@@ -63,7 +63,7 @@ class Releaser:
             agreed = self.journal.base(part)
             candidates = []
             for path in part:
-                wanted = self._candidate(path, agreed.get(path))
+                wanted = self._moving(path) or self._candidate(path, agreed.get(path))
                 if isinstance(wanted, Result):
                     answers[path] = wanted
                 else:
@@ -73,9 +73,12 @@ class Releaser:
             await self.look([path for path in part if path in answers])
         return [answers[path] for path in paths]
 
+    def _moving(self, path: str) -> Result | None:
+        return Result(path, Outcome.DIRTY) if self.is_moving(path) else None
+
     def _candidate(self, path: str, agreed: Agreed | None) -> Candidate | Result:
-        if agreed is None or self.is_moving(path):
-            return Result(path, Outcome.DIRTY if agreed else Outcome.GONE)
+        if agreed is None:
+            return Result(path, Outcome.GONE)
         origin = self.lazy.origin_of(path, agreed.lake)
         if agreed.files.kind is not Kind.FILE or agreed.files.version is None or origin is None:
             return Result(path, Outcome.GONE)
@@ -98,7 +101,11 @@ class Releaser:
 
     async def look(self, paths: Sequence[str]) -> None:
         """What is known of these files is what their attributes say."""
-        sights = await asyncio.to_thread(self.lazy.guard.state, list(paths)) if paths else []
+        if paths:
+            self.note(paths, await asyncio.to_thread(self.lazy.guard.state, list(paths)))
+
+    def note(self, paths: Sequence[str], sights: Sequence[Sight | None]) -> None:
+        """As `look`, for what was seen already."""
         kept: list[Held] = []
         gone: list[str] = []
         for path, sight in zip(paths, sights, strict=True):
@@ -158,7 +165,10 @@ class Releaser:
         return unused
 
     def make_room(self, needed_bytes: int) -> list[Candidate]:
-        """See `base.MakeRoom`: at once, so that a reader does not wait for the lake to be asked as well. What is offered counts as used just now."""
+        """See `base.MakeRoom`: at once, so that a reader does not wait for the lake to be asked as well. What is offered counts as used just now.
+
+        A path of which something was heard is offered too: most often that is its own load, and what was changed is not the version named.
+        """
         offered: list[Candidate] = []
         kept: list[Held] = []
         found_bytes = 0

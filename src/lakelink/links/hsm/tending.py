@@ -9,7 +9,7 @@ from math import inf
 from lakelink.engine.supervise import together
 from lakelink.errors import LakelinkError
 from lakelink.links.dirty import LAKE, Dirty
-from lakelink.links.hsm.base import Event, Happened
+from lakelink.links.hsm.base import Candidate, Event, Happened
 from lakelink.links.hsm.lazy import Laziness
 from lakelink.links.hsm.policy import PART, Released, Releaser
 from lakelink.model.linkspec import Holding
@@ -52,8 +52,16 @@ class Tending:
         Raises:
             StorageError: the index cannot be used.
         """
-        self.lazy.guard.set_make_room(self.releaser.make_room)
+        self.lazy.guard.set_make_room(self.make_room)
         await together(self._hear(), self._keep_index(), self._keep_room(), self._release_old(), self._describe())
+
+    def make_room(self, needed_bytes: int) -> list[Candidate]:
+        """See `base.MakeRoom`. What was loaded a moment ago may be all that there is."""
+        part = list(self._touched)[: PART * 2]
+        self.releaser.note(part, self.lazy.guard.state(part))
+        for path in part:
+            del self._touched[path]
+        return self.releaser.make_room(needed_bytes)
 
     def outcome(self, path: str, verb: str, error: LakelinkError | None) -> None:  # noqa: ARG002  # whatever was done
         """An observer of the link: what came of a path changes what is held."""
