@@ -6,11 +6,10 @@ import pytest
 from places import EXEMPT
 
 from lakelink.testing.contract import NotApplicable
-from lakelink.testing.hand import ContractBroken
 
 
-def keep(promise, place, opened, attempts=1):
-    """The promise is kept, in one of so many attempts, or does not concern the place."""
+def keep(promise, place, opened):
+    """The promise is kept, or does not concern the place."""
     if reason := EXEMPT.get((place, promise.name)):
         pytest.skip(reason)
 
@@ -18,13 +17,7 @@ def keep(promise, place, opened, attempts=1):
         async with opened() as location:
             await promise.keep(location)
 
-    for left in reversed(range(attempts)):
-        try:
-            asyncio.run(check())
-        except NotApplicable as reason:
-            pytest.skip(str(reason))
-        except ContractBroken:
-            if not left:
-                raise
-        else:
-            return
+    try:
+        asyncio.run(check())
+    except NotApplicable as reason:
+        pytest.skip(str(reason))

@@ -137,6 +137,7 @@ def test_a_batch_of_deletes_that_is_refused_is_an_error_of_its_paths(seaweed, s3
         entries = await location.write([write_of("a"), write_of("b")])
         (other,) = await location.write([write_of("other")])
         await location.delete([Delete("other", Kind.FILE, Expect(other.version))])
+        location.store.conditions.batch_delete = True  # as on AWS
         faulty.add(Fault(kind=FaultKind.STATUS, operation="DeleteObjects", status=400, code="MalformedXML"))
         deletes = [Delete(p, Kind.FILE, Expect(e.version)) for p, e in zip("ab", entries, strict=True)]
         answers = await location.delete(deletes)

@@ -1,7 +1,9 @@
-"""Deleting objects: in batches where the store checks an ETag per key, one by one with `If-Match` elsewhere.
+"""Deleting objects: in batches where the check of an ETag per key and the delete are known to be one step, one by one with `If-Match` elsewhere.
 
-A store that ignores the condition would delete what was not named. AWS is known to honour both; any other store is asked once, with an
-object of our own below `.lakelink/staging/`, before the first delete. Where neither works, each key is looked at right before.
+A store that ignores the condition would delete what was not named, and one that checks a batch first and deletes later takes what another
+writer was told is stored. AWS is known to honour both forms; any other store is asked once, with an object of our own below `.lakelink/staging/`,
+before the first delete, and gets batches only where it knows no condition of a single delete. Where neither works, each key is looked at
+right before.
 """
 
 from __future__ import annotations

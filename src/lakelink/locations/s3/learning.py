@@ -68,7 +68,7 @@ async def learn_write(client: S3Client, store: StoreTraits, keys: KeySpace) -> N
 
 
 async def learn_delete(client: S3Client, store: StoreTraits, keys: KeySpace, batch: BatchRequest) -> None:
-    """Know whether conditional DeleteObject and DeleteObjects work here; `batch` makes a DeleteObjects request.
+    """Know whether a conditional DeleteObject works here, or else DeleteObjects; `batch` makes a request of the latter.
 
     Raises:
         NotPermitted, RootMissing, Unreachable: it could not be found out.
@@ -81,12 +81,13 @@ async def learn_delete(client: S3Client, store: StoreTraits, keys: KeySpace, bat
             conditions.delete = conditions.batch_delete = True
             return
         async with _probe(client, keys) as key:
-            conditions.batch_delete = (await client.send(batch([(key, WRONG_ETAG)]))).status < 300 and (
-                await head(client, key) is not None
-            )
-            await client.call(client.request("PutObject", "PUT", key), key)
-            request = client.request("DeleteObject", "DELETE", key, headers=[_WRONG])
-            conditions.delete = await refuses(client, request)
+            alone = await refuses(client, client.request("DeleteObject", "DELETE", key, headers=[_WRONG]))
+            if not alone:
+                await client.call(client.request("PutObject", "PUT", key), key)
+                # Nothing better is left. SeaweedFS, too, checks the ETags of a batch, and then deletes whatever came in between.
+                answer = await client.send(batch([(key, WRONG_ETAG)]))
+                conditions.batch_delete = answer.status < 300 and await head(client, key) is not None
+            conditions.delete = alone
 
 
 async def refuses(client: S3Client, request: WireRequest) -> bool:
