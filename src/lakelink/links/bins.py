@@ -91,11 +91,12 @@ def files_of(kernel: Kernel, root_fd: int, base: str) -> Iterator[tuple[str, os.
         except OSError:
             continue
         try:
-            for name, st in _entries(kernel, fd):
-                if stat.S_ISDIR(st.st_mode):
-                    directories.append(join(path, name))
-                else:
-                    yield join(path, name), st
+            with contextlib.suppress(OSError):
+                for name, st in _entries(kernel, fd):
+                    if stat.S_ISDIR(st.st_mode):
+                        directories.append(join(path, name))
+                    else:
+                        yield join(path, name), st
         finally:
             kernel.close(fd)
 
@@ -201,6 +202,8 @@ def _directories(kernel: Kernel, root_fd: int, path: str) -> list[str]:
         raise translate(error, path) from error
     try:
         return [name for name, st in _entries(kernel, fd) if stat.S_ISDIR(st.st_mode)]
+    except OSError as error:
+        raise translate(error, path) from error
     finally:
         kernel.close(fd)
 

@@ -1,6 +1,7 @@
 """The trash, filled by the real adapter on a real file system."""
 
 import asyncio
+import errno
 import os
 import shutil
 import subprocess
@@ -278,6 +279,18 @@ def test_a_trash_that_may_not_be_opened_is_not_an_empty_one(scene):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
+def test_a_trash_that_cannot_be_listed_is_an_error_with_a_code(scene):
+    scene.file("f")
+    scene.delete("f")
+
+    class Unlistable(LinuxKernel):
+        def scandir(self, fd):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with pytest.raises(NotPermitted):
+        list(Trash(str(scene.root), Unlistable()).items())
+
+
 def test_a_file_system_below_the_root_has_a_trash_of_its_own(scene):
     below = scene.root / "disk"
     below.mkdir()
