@@ -6,6 +6,7 @@ import sqlite3
 
 from lakelink.errors import StorageError
 from lakelink.links.identity import RootGuard
+from lakelink.state.database import transaction
 
 
 async def accept_root(guard: RootGuard, db: sqlite3.Connection) -> None:
@@ -19,15 +20,10 @@ async def accept_root(guard: RootGuard, db: sqlite3.Connection) -> None:
         Halt: the directory cannot be seen or marked, or belongs to another link; nothing is agreed on all the same.
     """
     try:
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(db):
             db.execute("DELETE FROM base")
             db.execute("DELETE FROM held")
             db.execute("DELETE FROM meta WHERE key='surveyed_ns'")
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
-        db.execute("COMMIT")
     except sqlite3.Error as error:
         raise StorageError(f"the journal cannot be written: {error}", hint="Is the disk full?") from error
     await guard.accept()

@@ -24,7 +24,7 @@ from lakelink.links.known import IMMUTABLE, KnownLink, check_apart, check_same_p
 from lakelink.links.places import Place, absolute, place_of, relation
 from lakelink.model.linkspec import LinkSpec
 from lakelink.ports.clock import Clock, SystemClock
-from lakelink.state.database import connect
+from lakelink.state.database import connect, transaction
 
 FILE = "links.sqlite"
 _LIVE = "SELECT files, lake, spec, withdrawn_ns FROM link WHERE removed_ns=0 ORDER BY name"
@@ -235,13 +235,8 @@ class Registry:
     @contextmanager
     def _changing(self) -> Iterator[None]:
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(self._db):
                 yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._unusable(error) from error
 

@@ -39,21 +39,33 @@ def connect(path: Path, schema: str, *, synchronous: str = "NORMAL") -> sqlite3.
     return connection
 
 
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """All that the block changes is committed at its end, or nothing of it where the block or the commit fails. Not for two at once.
+
+    Raises:
+        sqlite3.Error: as SQLite says; no transaction is open then, and another may begin.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # some errors roll back by themselves; a commit that failed may not
+            connection.execute("ROLLBACK")
+        raise
+
+
 def _migrate(connection: sqlite3.Connection, schema: str) -> None:
     scripts = _scripts(schema)
     if _version(connection) < scripts[-1][0]:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(connection):
             done = _version(connection)  # another process may have been first
             for number, script in scripts:
                 if number > done:
                     for statement in _statements(script):
                         connection.execute(statement)
                     connection.execute(f"PRAGMA user_version={number}")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
     version, newest = _version(connection), scripts[-1][0]
     if version > newest:
         raise sqlite3.DatabaseError(f"it was written by a newer version (schema {version}, known {newest})")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from lakelink.errors import StorageError
 from lakelink.model.path import is_utf8, to_bytes
+from lakelink.state.database import transaction
 
 KEPT = 10_000
 
@@ -33,14 +34,9 @@ class EventLog:
         """Add lines in one transaction, and drop the oldest beyond `KEPT`."""
         rows = [(line.time_ns, line.code, _stored(line.path), line.message) for line in lines]
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(self._db):
                 self._db.executemany("INSERT INTO event (time_ns, code, path, message) VALUES (?,?,?,?)", rows)
                 self._db.execute("DELETE FROM event WHERE seq <= (SELECT max(seq) FROM event) - ?", (KEPT,))
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise StorageError(f"the event log cannot be written: {error}", hint="Is the disk full?") from error
 

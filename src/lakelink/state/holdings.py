@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from lakelink.errors import StorageError
 from lakelink.model.entry import Kind
+from lakelink.state.database import transaction
 from lakelink.state.journal import Journal
 from lakelink.state.journal_rows import loaded, stored
 
@@ -31,7 +33,7 @@ class Holdings:
     def put(self, rows: Iterable[Held], gone: Iterable[str] = ()) -> None:
         """These hold bytes, and those do not any more; in one transaction."""
         kept = [(stored(row.path), row.size_bytes, row.accessed_ns) for row in rows]
-        with _Transaction(self._db) as db:
+        with _writing(self._db) as db:
             db.executemany("INSERT OR REPLACE INTO holding VALUES (?,?,?)", kept)
             db.executemany("DELETE FROM holding WHERE path=?", [(stored(path),) for path in gone])
 
@@ -62,7 +64,7 @@ class Holdings:
 
     def note_undescribed(self, paths: Sequence[str]) -> None:
         """The objects of these have not been asked for their metadata."""
-        with _Transaction(self._db) as db:
+        with _writing(self._db) as db:
             db.executemany("INSERT OR IGNORE INTO undescribed VALUES (?)", [(stored(path),) for path in paths])
 
     def undescribed(self, limit: int) -> list[str]:
@@ -71,7 +73,7 @@ class Holdings:
 
     def described(self, paths: Iterable[str]) -> None:
         """These have been asked."""
-        with _Transaction(self._db) as db:
+        with _writing(self._db) as db:
             db.executemany("DELETE FROM undescribed WHERE path=?", [(stored(path),) for path in paths])
 
     def count_undescribed(self) -> int:
@@ -85,26 +87,13 @@ class Holdings:
             raise _failed(error) from error
 
 
-class _Transaction:
-    """All or nothing; not for two at once."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-
-    def __enter__(self) -> sqlite3.Connection:
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            raise _failed(error) from error
-        return self._db
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        try:
-            self._db.execute("COMMIT" if kind is None else "ROLLBACK")
-        except sqlite3.Error as failure:
-            raise _failed(failure) from failure
-        if isinstance(error, sqlite3.Error):
-            raise _failed(error) from error
+@contextmanager
+def _writing(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    try:
+        with transaction(db):
+            yield db
+    except sqlite3.Error as error:
+        raise _failed(error) from error
 
 
 def _failed(error: Exception) -> StorageError:

@@ -15,7 +15,7 @@ from typing import Any
 from lakelink.core.diff import settled
 from lakelink.errors import StorageError
 from lakelink.model.path import is_utf8, split, to_bytes
-from lakelink.state.database import connect
+from lakelink.state.database import connect, transaction
 
 _LOOKUP = 512
 _SMALL_DIRECTORY = 5_000
@@ -94,13 +94,8 @@ class SyncIndex:
 
     def _transact(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(self._db):
                 self._db.executemany(statement, rows)
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise StorageError(f"the index {self.path} cannot be written: {error}", hint="Is the disk full?") from error
 

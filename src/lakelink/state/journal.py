@@ -16,7 +16,7 @@ from typing import Any
 from lakelink.errors import StorageError
 from lakelink.model.change import Problem
 from lakelink.model.link import Agreed, Event
-from lakelink.state.database import connect
+from lakelink.state.database import connect, transaction
 from lakelink.state.findings import Clash, Held, Intent, Result, Trouble
 from lakelink.state.journal_rows import BASE_COLUMNS, agreed_of, base_row, bounds_below, loaded, stored
 
@@ -326,14 +326,8 @@ class Journal:
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         try:
-            self.db.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(self.db):
                 yield self.db
-                self.db.execute("COMMIT")
-            except BaseException:
-                if self.db.in_transaction:  # some errors roll back by themselves; a commit that failed may not
-                    self.db.execute("ROLLBACK")
-                raise
         except sqlite3.Error as error:
             raise self._failed("written", error) from error
 

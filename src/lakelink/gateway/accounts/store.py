@@ -19,7 +19,7 @@ from lakelink.errors import NotFound, Refused, StorageError
 from lakelink.gateway.accounts.check import check_account
 from lakelink.model.account import Account
 from lakelink.ports.clock import Clock, SystemClock
-from lakelink.state.database import connect
+from lakelink.state.database import connect, transaction
 
 DIRECTORY = "gateway"
 FILE = "accounts.sqlite"
@@ -181,13 +181,8 @@ class AccountStore:
     def _changing(self) -> Iterator[None]:
         with self._lock:
             try:
-                self._db.execute("BEGIN IMMEDIATE")
-                try:
+                with transaction(self._db):
                     yield
-                except BaseException:
-                    self._db.execute("ROLLBACK")
-                    raise
-                self._db.execute("COMMIT")
             except (sqlite3.Error, msgspec.MsgspecError) as error:
                 raise self._unusable(error) from error
 

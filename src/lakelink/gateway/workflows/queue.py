@@ -18,7 +18,7 @@ import msgspec
 
 from lakelink.errors import NoSpace, NotFound, StorageError
 from lakelink.gateway.workflows.upload import Upload
-from lakelink.state.database import connect
+from lakelink.state.database import connect, transaction
 
 FILE = "workflows.sqlite"
 MOST_WAITING = 100_000
@@ -170,13 +170,8 @@ class Queue:
     def _changing(self) -> Iterator[None]:
         with self._lock:
             try:
-                self._db.execute("BEGIN IMMEDIATE")
-                try:
+                with transaction(self._db):
                     yield
-                except BaseException:
-                    self._db.execute("ROLLBACK")
-                    raise
-                self._db.execute("COMMIT")
             except sqlite3.Error as error:
                 raise self._unusable(error) from error
 
