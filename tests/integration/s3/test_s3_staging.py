@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 from contextlib import asynccontextmanager
 
 from lakelink.errors import LakelinkError, PreconditionFailed
@@ -57,36 +56,36 @@ async def keys(location, below=""):
 
 def test_a_small_write_against_our_large_one_has_one_winner_and_no_acknowledged_byte_is_lost(seaweed, s3_prefix):
     big = os.urandom(SIZE)
-    chance = random.Random(5)
 
-    async def one(ours, theirs, number):
-        """Both name the same version. They begin so that the small one comes before, within and after the last step of the large one."""
-        path = f"f{number}"
+    async def one(ours, plain, theirs, number):
+        """Both name the same version. The small one comes right before the last step of the large one, or right after it."""
+        path, large_first = f"f{number}", number // 2 % 2 == 0
         base = await put(theirs, path, b"base") if number % 2 else None
         version = base.version if base else None
-        staged_at = asyncio.Event()
-        ours.client.wire.staged = staged_at
+        wire = ours.client.wire = TellsOfCopies(plain)
+        if not large_first:
+            wire.may_go.clear()
 
         async def rival():
-            await staged_at.wait()
-            await asyncio.sleep(chance.uniform(0, 0.03))
-            return await put(theirs, path, b"rival %d" % number, version)
+            await (wire.answered if large_first else wire.staged).wait()
+            answer = await put(theirs, path, b"rival %d" % number, version)
+            wire.may_go.set()
+            return answer
 
         large, small = await asyncio.gather(put(ours, path, big, version), rival())
         won = [not isinstance(answer, LakelinkError) for answer in (large, small)]
         assert sum(won) == 1, (number, large, small)
         assert isinstance(small if won[0] else large, PreconditionFailed)
         assert await get(theirs, path) == (big if won[0] else b"rival %d" % number)
+        assert won[0] is large_first
         return won[0]
 
     async def run():
         async with opened(seaweed, s3_prefix) as ours, opened(seaweed, s3_prefix) as theirs:
             await put(theirs, "warm", b"")  # what the store honours is found out before the races
             await put(ours, "warm2", b"")
-            turn = asyncio.Lock()
-            ours.client.wire = TellsOfCopies(ours.client.wire, turn)
-            theirs.client.wire = InTurn(theirs.client.wire, turn)
-            wins = [await one(ours, theirs, number) for number in range(ROUNDS)]
+            plain = ours.client.wire
+            wins = [await one(ours, plain, theirs, number) for number in range(ROUNDS)]
             assert await keys(ours, ".lakelink/") == []
             return wins
 
@@ -94,38 +93,31 @@ def test_a_small_write_against_our_large_one_has_one_winner_and_no_acknowledged_
     assert len(wins) == ROUNDS
 
 
-class InTurn:
-    """The requests that take the place reach the store one after the other, in the order in which they come.
+class TellsOfCopies:
+    """Tells when the last step of a large write is about to begin and when it was answered, and lets it wait in between.
 
-    SeaweedFS checks the condition of a copy and stores it a moment later: of two that meet within it, both are told that they won, about once in
-    a hundred times. That is the store's own, and `lakelink store validate` finds it; here it is asked what we make of a store that keeps its word.
+    The two requests never meet within the store: SeaweedFS checks the condition of a copy and stores it a moment later, and of two that meet
+    there both are told that they won, about once in a hundred times. `lakelink store validate` races the store; here it is asked what we send.
     """
 
-    def __init__(self, wire, turn):
+    def __init__(self, wire):
         self._wire = wire
-        self._turn = turn
+        self.staged, self.may_go, self.answered = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.may_go.set()
 
     async def send(self, request):
-        if request.operation not in {"CopyObject", "PutObject"}:
+        if request.operation != "CopyObject":
             return await self._wire.send(request)
-        async with self._turn:
+        self.staged.set()
+        async with asyncio.timeout(60):
+            await self.may_go.wait()
+        try:
             return await self._wire.send(request)
+        finally:
+            self.answered.set()
 
     async def aclose(self):
         await self._wire.aclose()
-
-
-class TellsOfCopies(InTurn):
-    """Lets the rival go when the last step of the large write is about to begin."""
-
-    def __init__(self, wire, turn):
-        super().__init__(wire, turn)
-        self.staged = asyncio.Event()
-
-    async def send(self, request):
-        if request.operation == "CopyObject":
-            self.staged.set()
-        return await super().send(request)
 
 
 def test_large_writes_that_race_each_other_have_one_winner(seaweed, s3_prefix):
@@ -236,7 +228,7 @@ def test_a_cancelled_write_leaves_neither_the_object_nor_a_staged_one(seaweed, s
     async def run():
         async with opened(seaweed, s3_prefix) as location:
             await put(location, "warm", b"")
-            location.client.wire = wire = TellsOfCopies(location.client.wire, asyncio.Lock())
+            location.client.wire = wire = TellsOfCopies(location.client.wire)
             task = asyncio.ensure_future(put(location, "f", bytes(SIZE)))
             async with asyncio.timeout(60):
                 await wire.staged.wait()
