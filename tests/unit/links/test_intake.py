@@ -45,7 +45,7 @@ def test_what_is_still_looked_through_is_pending(tmp_path):
     async def work():
         journal, files, dirty = Journal.open(tmp_path / "journal.sqlite"), Slow(), Dirty()
         journal.settle([Result("f", keep_base=False, base=Agreed(THEN, THEN))], 1)
-        parts = SimpleNamespace(journal=journal, files=files, clock=SystemClock())
+        parts = SimpleNamespace(journal=journal, files=files, clock=SystemClock(), lazy=None)
         intake = Intake(parts, Wants(), lambda: dirty, Filter(()), 0.0)
         pumping = asyncio.ensure_future(intake.pump(SidedFeed("files", OneDelivery())))
         await asyncio.wait_for(files.asked.wait(), 30)
