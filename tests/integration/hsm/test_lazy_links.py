@@ -145,6 +145,7 @@ def test_a_lazy_link_is_let_go_only_when_everybody_can_read_what_it_leaves(on_di
         refused = program("link", "remove", "g")
         assert (refused.code, "preload" in refused.err) == (3, True)
         assert program("link", "preload", "g").code == 0
+        settled(program)
         assert program("link", "remove", "g").code == 0
         assert (root / "f").read_text(encoding="utf-8") == "bytes"
 
