@@ -165,7 +165,9 @@ def _play_console(block: Block, session: Session) -> None:
             session.start(step)
             continue
         actual, status = session.run(step.command)
-        actual = [line for line in actual if not PROGRESS.match(line)]  # a slow machine shows some
+        actual = [
+            line for line in actual if not (PROGRESS.match(line) or line.startswith("note: Two writers"))
+        ]  # of slow, busy machines
         assert matches(step.expected, actual), _said(step, actual)
         asked = following is not None and following.command.strip() == "echo $?"
         assert status == 0 or asked, f"line {step.line}: `{step.command}` ended with {status}: {actual}"

@@ -195,7 +195,7 @@ def test_an_archive_unpacked_over_an_older_one_arrives_though_no_time_and_no_siz
 
 
 def test_where_an_etag_is_no_md5_an_unchanged_file_is_not_sent_again(world, monkeypatch):
-    monkeypatch.setattr("lakelink.links.judge.digest", _another)
+    monkeypatch.setattr("lakelink.links.torn.digest", _another)
 
     async def work() -> None:
         file = world.root / "f"

@@ -78,6 +78,8 @@ class Operator:
                 return f"{name} {await act(link, choice)}"
         except LakelinkError as error:
             return f"{name}: {error.code}"
+        except OSError as error:  # the trash could not be looked at
+            return f"{name}: errno {error.errno}"
         except TimeoutError:
             return f"{name}: given up"
 
