@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from lakelink.ports.kernel import DirectoryEntry, Name
+from lakelink.ports.libc import LIBC, checked
 
 SYS_OPENAT2 = 437  # the same on every architecture: linux/scripts/syscall.tbl
 RESOLVE_NO_MAGICLINKS = 0x02  # linux/openat2.h
@@ -21,8 +22,6 @@ AT_EMPTY_PATH = 0x1000  # linux/fcntl.h
 SYNC_FILE_RANGE_WRITE = 2  # linux/fs.h
 FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 class _OpenHow(ctypes.Structure):
     """struct open_how of linux/openat2.h."""
@@ -30,18 +29,8 @@ class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
-def _checked(call: Callable[..., int], *args: object, name: Name = b"") -> int:
-    while True:
-        result = call(*args)
-        if result >= 0:
-            return result
-        number = ctypes.get_errno()
-        if number != errno.EINTR:
-            raise OSError(number, os.strerror(number), os.fsdecode(name) or None)
-
-
 def _function(symbol: str, *argtypes: type) -> Callable[..., int] | None:
-    function = getattr(_libc, symbol, None)
+    function = getattr(LIBC, symbol, None)
     if function is None:
         return None
     function.argtypes = argtypes
@@ -101,7 +90,7 @@ class LinuxKernel:
             how = _OpenHow(flags | os.O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
             raw = os.fsencode(path)
             try:
-                return _checked(_syscall, SYS_OPENAT2, dir_fd, raw, ctypes.byref(how), ctypes.sizeof(how), name=raw)
+                return checked(_syscall, SYS_OPENAT2, dir_fd, raw, ctypes.byref(how), ctypes.sizeof(how), name=raw)
             except OSError as error:
                 # ENOSYS: Linux before 5.6. EPERM: a sandbox that knows the call only as forbidden. Neither says anything about the path.
                 if error.errno not in {errno.ENOSYS, errno.EPERM}:
@@ -142,7 +131,7 @@ class LinuxKernel:
         elif _linkat is None:
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
         else:
-            _checked(_linkat, fd, b"", dir_fd, os.fsencode(new), AT_EMPTY_PATH, name=new)
+            checked(_linkat, fd, b"", dir_fd, os.fsencode(new), AT_EMPTY_PATH, name=new)
 
     def rename(self, old: Name, new: Name, *, old_dir_fd: int, new_dir_fd: int, flags: int = 0) -> None:
         if not flags:
@@ -150,7 +139,7 @@ class LinuxKernel:
         elif _renameat2 is None:
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
         else:
-            _checked(_renameat2, old_dir_fd, os.fsencode(old), new_dir_fd, os.fsencode(new), flags, name=new)
+            checked(_renameat2, old_dir_fd, os.fsencode(old), new_dir_fd, os.fsencode(new), flags, name=new)
 
     def utime(
         self, path: Name | int, *, ns: tuple[int, int], dir_fd: int | None = None, follow_symlinks: bool = True
@@ -164,7 +153,7 @@ class LinuxKernel:
         if _syncfs is None:
             os.sync()
         else:
-            _checked(_syncfs, fd)
+            checked(_syncfs, fd)
 
     def lease(self, fd: int) -> bool | None:
         try:

@@ -7,12 +7,12 @@ and layouts are those of linux/inotify.h, linux/fanotify.h and linux/fs.h; the n
 from __future__ import annotations
 
 import ctypes
-import errno
 import fcntl
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
+
+from lakelink.ports.libc import checked, function
 
 IN_MODIFY = 0x2
 IN_ATTRIB = 0x4
@@ -113,79 +113,52 @@ class Notify(Protocol):
         ...
 
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _function(symbol: str, *argtypes: type) -> Callable[..., int]:
-    function = getattr(_libc, symbol, None)
-    if function is None:
-        return _absent
-    function.argtypes = argtypes
-    function.restype = ctypes.c_int
-    return function  # type: ignore[no-any-return]
-
-
-def _absent(*_: object) -> int:
-    ctypes.set_errno(errno.ENOSYS)
-    return -1
-
-
 _int, _pointer = ctypes.c_int, ctypes.c_void_p
-_inotify_init1 = _function("inotify_init1", _int)
-_inotify_add_watch = _function("inotify_add_watch", _int, ctypes.c_char_p, ctypes.c_uint32)
-_inotify_rm_watch = _function("inotify_rm_watch", _int, _int)
-_fanotify_init = _function("fanotify_init", ctypes.c_uint, ctypes.c_uint)
-_fanotify_mark = _function("fanotify_mark", _int, ctypes.c_uint, ctypes.c_uint64, _int, ctypes.c_char_p)
-_name_to_handle_at = _function("name_to_handle_at", _int, ctypes.c_char_p, _pointer, _pointer, _int)
-_open_by_handle_at = _function("open_by_handle_at", _int, _pointer, _int)
-_fstatfs = _function("fstatfs", _int, _pointer)
-
-
-def _checked(call: Callable[..., int], *args: object) -> int:
-    while True:
-        result = call(*args)
-        if result >= 0:
-            return result
-        number = ctypes.get_errno()
-        if number != errno.EINTR:
-            raise OSError(number, os.strerror(number))
+_inotify_init1 = function("inotify_init1", _int)
+_inotify_add_watch = function("inotify_add_watch", _int, ctypes.c_char_p, ctypes.c_uint32)
+_inotify_rm_watch = function("inotify_rm_watch", _int, _int)
+_fanotify_init = function("fanotify_init", ctypes.c_uint, ctypes.c_uint)
+_fanotify_mark = function("fanotify_mark", _int, ctypes.c_uint, ctypes.c_uint64, _int, ctypes.c_char_p)
+_name_to_handle_at = function("name_to_handle_at", _int, ctypes.c_char_p, _pointer, _pointer, _int)
+_open_by_handle_at = function("open_by_handle_at", _int, _pointer, _int)
+_fstatfs = function("fstatfs", _int, _pointer)
 
 
 class LinuxNotify:
     """`Notify` on this machine; stateless, safe from any thread."""
 
     def inotify_init(self) -> int:
-        return _checked(_inotify_init1, os.O_CLOEXEC | os.O_NONBLOCK)
+        return checked(_inotify_init1, os.O_CLOEXEC | os.O_NONBLOCK)
 
     def inotify_add_watch(self, fd: int, directory_fd: int, mask: int) -> int:
         # By descriptor, not by path: a rename between the opening and the call cannot put the watch on something else.
-        return _checked(_inotify_add_watch, fd, b"/proc/self/fd/%d" % directory_fd, mask)
+        return checked(_inotify_add_watch, fd, b"/proc/self/fd/%d" % directory_fd, mask)
 
     def inotify_rm_watch(self, fd: int, watch: int) -> None:
-        _checked(_inotify_rm_watch, fd, watch)
+        checked(_inotify_rm_watch, fd, watch)
 
     def fanotify_init(self, flags: int) -> int:
-        return _checked(_fanotify_init, flags, os.O_RDONLY)
+        return checked(_fanotify_init, flags, os.O_RDONLY)
 
     def fanotify_mark(self, fd: int, flags: int, mask: int, directory_fd: int) -> None:
-        _checked(_fanotify_mark, fd, flags, mask, directory_fd, None)
+        checked(_fanotify_mark, fd, flags, mask, directory_fd, None)
 
     def handle_of(self, directory_fd: int) -> bytes:
         room = ctypes.create_string_buffer(_MAX_HANDLE_BYTES + 8)
         ctypes.c_uint.from_buffer(room).value = _MAX_HANDLE_BYTES
         mount = ctypes.c_int()
-        _checked(_name_to_handle_at, directory_fd, b"", room, ctypes.byref(mount), AT_EMPTY_PATH)
+        checked(_name_to_handle_at, directory_fd, b"", room, ctypes.byref(mount), AT_EMPTY_PATH)
         return room.raw[: 8 + ctypes.c_uint.from_buffer(room).value]
 
     def open_handle(self, mount_fd: int, handle: bytes, flags: int) -> int:
-        return _checked(_open_by_handle_at, mount_fd, ctypes.create_string_buffer(handle, len(handle)), flags)
+        return checked(_open_by_handle_at, mount_fd, ctypes.create_string_buffer(handle, len(handle)), flags)
 
     def place_of(self, fd: int) -> bytes:
         return os.readlink(b"/proc/self/fd/%d" % fd)  # noqa: PTH115  # bytes in, bytes out
 
     def file_system_magic(self, fd: int) -> int:
         room = (ctypes.c_long * (_STATFS_BYTES // ctypes.sizeof(ctypes.c_long)))()
-        _checked(_fstatfs, fd, room)
+        checked(_fstatfs, fd, room)
         return room[0] & 0xFFFF_FFFF
 
     def file_system_fsid(self, fd: int) -> int:

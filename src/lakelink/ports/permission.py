@@ -10,8 +10,10 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
+
+from lakelink.ports.libc import checked, function
 
 FAN_CLASS_CONTENT = 0x4
 FAN_CLASS_PRE_CONTENT = 0x8
@@ -55,57 +57,37 @@ class Permission(NamedTuple):
     pid: int
 
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _function(symbol: str, *argtypes: type) -> Callable[..., int]:
-    function = getattr(_libc, symbol)
-    function.argtypes = argtypes
-    function.restype = ctypes.c_int
-    return function  # type: ignore[no-any-return]
-
-
 _int, _text, _pointer = ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p
-_fanotify_init = _function("fanotify_init", ctypes.c_uint, ctypes.c_uint)
-_fanotify_mark = _function("fanotify_mark", _int, ctypes.c_uint, ctypes.c_uint64, _int, _text)
-_name_to_handle_at = _function("name_to_handle_at", _int, _text, _pointer, _pointer, _int)
-_open_by_handle_at = _function("open_by_handle_at", _int, _pointer, _int)
-_fallocate = _function("fallocate", _int, _int, ctypes.c_int64, ctypes.c_int64)
-_mount = _function("mount", _text, _text, _text, ctypes.c_ulong, _pointer)
-_umount2 = _function("umount2", _text, _int)
-_linkat = _function("linkat", _int, _text, _int, _text, _int)
-_syncfs = _function("syncfs", _int)
-
-
-def _checked(call: Callable[..., int], *args: object) -> int:
-    while True:
-        result = call(*args)
-        if result >= 0:
-            return result
-        number = ctypes.get_errno()
-        if number != errno.EINTR:
-            raise OSError(number, os.strerror(number))
+_fanotify_init = function("fanotify_init", ctypes.c_uint, ctypes.c_uint)
+_fanotify_mark = function("fanotify_mark", _int, ctypes.c_uint, ctypes.c_uint64, _int, _text)
+_name_to_handle_at = function("name_to_handle_at", _int, _text, _pointer, _pointer, _int)
+_open_by_handle_at = function("open_by_handle_at", _int, _pointer, _int)
+_fallocate = function("fallocate", _int, _int, ctypes.c_int64, ctypes.c_int64)
+_mount = function("mount", _text, _text, _text, ctypes.c_ulong, _pointer)
+_umount2 = function("umount2", _text, _int)
+_linkat = function("linkat", _int, _text, _int, _text, _int)
+_syncfs = function("syncfs", _int)
 
 
 def group(flags: int, event_flags: int = os.O_RDONLY) -> int:
     """A new group whose event descriptors are opened with `event_flags`. EPERM: no CAP_SYS_ADMIN; EINVAL: the class is not known."""
-    return _checked(_fanotify_init, flags, event_flags | os.O_CLOEXEC | os.O_LARGEFILE)
+    return checked(_fanotify_init, flags, event_flags | os.O_CLOEXEC | os.O_LARGEFILE)
 
 
 def mark(group_fd: int, fd: int, mask: int) -> None:
     """Mark the inode of an open file. EOPNOTSUPP, EINVAL: not on this file system, or not with this mask."""
-    _checked(_fanotify_mark, group_fd, FAN_MARK_ADD, mask, fd, None)
+    checked(_fanotify_mark, group_fd, FAN_MARK_ADD, mask, fd, None)
 
 
 def mark_at(group_fd: int, directory_fd: int, name: bytes, mask: int) -> None:
     """Mark the inode of a name; a symbolic link itself."""
-    _checked(_fanotify_mark, group_fd, FAN_MARK_ADD | FAN_MARK_DONT_FOLLOW, mask, directory_fd, name)
+    checked(_fanotify_mark, group_fd, FAN_MARK_ADD | FAN_MARK_DONT_FOLLOW, mask, directory_fd, name)
 
 
 def unmark(group_fd: int, fd: int, mask: int) -> None:
     """Take the mark away; nothing where there is none."""
     try:
-        _checked(_fanotify_mark, group_fd, FAN_MARK_REMOVE, mask, fd, None)
+        checked(_fanotify_mark, group_fd, FAN_MARK_REMOVE, mask, fd, None)
     except OSError as error:
         if error.errno != errno.ENOENT:
             raise
@@ -113,13 +95,13 @@ def unmark(group_fd: int, fd: int, mask: int) -> None:
 
 def mark_path(group_fd: int, path: bytes, mask: int) -> None:
     """Mark what is at an absolute path, /proc/self/fd/N of a descriptor opened with O_PATH among them."""
-    _checked(_fanotify_mark, group_fd, FAN_MARK_ADD, mask, _AT_FDCWD, path)
+    checked(_fanotify_mark, group_fd, FAN_MARK_ADD, mask, _AT_FDCWD, path)
 
 
 def unmark_path(group_fd: int, path: bytes, mask: int) -> None:
     """Take the mark away; nothing where there is none."""
     try:
-        _checked(_fanotify_mark, group_fd, FAN_MARK_REMOVE, mask, _AT_FDCWD, path)
+        checked(_fanotify_mark, group_fd, FAN_MARK_REMOVE, mask, _AT_FDCWD, path)
     except OSError as error:
         if error.errno != errno.ENOENT:
             raise
@@ -127,7 +109,7 @@ def unmark_path(group_fd: int, path: bytes, mask: int) -> None:
 
 def flush_marks(group_fd: int) -> None:
     """Take away all inode marks of the group, as a reboot does."""
-    _checked(_fanotify_mark, group_fd, FAN_MARK_FLUSH, 0, _AT_FDCWD, b"/")
+    checked(_fanotify_mark, group_fd, FAN_MARK_FLUSH, 0, _AT_FDCWD, b"/")
 
 
 def questions(events: bytes) -> Iterator[Permission]:
@@ -168,42 +150,40 @@ def handle_of(fd: int) -> bytes:
     room = ctypes.create_string_buffer(MAX_HANDLE_BYTES + 8)
     ctypes.c_uint.from_buffer(room).value = MAX_HANDLE_BYTES
     mount = ctypes.c_int()
-    _checked(_name_to_handle_at, fd, b"", room, ctypes.byref(mount), _AT_EMPTY_PATH)
+    checked(_name_to_handle_at, fd, b"", room, ctypes.byref(mount), _AT_EMPTY_PATH)
     return room.raw[: 8 + ctypes.c_uint.from_buffer(room).value]
 
 
 def open_handle(mount_fd: int, handle: bytes, flags: int) -> int:
     """Open by handle, on the mount of `mount_fd`. ESTALE: the inode is gone."""
-    return _checked(
-        _open_by_handle_at, mount_fd, ctypes.create_string_buffer(handle, len(handle)), flags | os.O_CLOEXEC
-    )
+    return checked(_open_by_handle_at, mount_fd, ctypes.create_string_buffer(handle, len(handle)), flags | os.O_CLOEXEC)
 
 
 def link_fd(fd: int, directory_fd: int, name: bytes) -> None:
     """Give a file without a name (O_TMPFILE) one; EEXIST where it is taken. By the descriptor itself, which CAP_DAC_READ_SEARCH allows."""
-    _checked(_linkat, fd, b"", directory_fd, name, _AT_EMPTY_PATH)
+    checked(_linkat, fd, b"", directory_fd, name, _AT_EMPTY_PATH)
 
 
 def allocate(fd: int, size_bytes: int) -> None:
     """Take the room for a file now; the size stays. ENOSPC, EDQUOT; EOPNOTSUPP where the file system cannot."""
-    _checked(_fallocate, fd, FALLOC_FL_KEEP_SIZE, 0, size_bytes)
+    checked(_fallocate, fd, FALLOC_FL_KEEP_SIZE, 0, size_bytes)
 
 
 def punch(fd: int, size_bytes: int) -> None:
     """Give up all bytes of a file of that size; the size stays. Up to behind its end: a last block that is cut in two is only zeroed."""
-    _checked(_fallocate, fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, 0, (size_bytes // _END + 1) * _END)
+    checked(_fallocate, fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, 0, (size_bytes // _END + 1) * _END)
 
 
 def bind(source: str, target: str) -> None:
     """Mount --bind."""
-    _checked(_mount, os.fsencode(source), os.fsencode(target), None, MS_BIND, None)
+    checked(_mount, os.fsencode(source), os.fsencode(target), None, MS_BIND, None)
 
 
 def unmount(target: str) -> None:
     """EBUSY: somebody is inside; EINVAL: nothing is mounted there."""
-    _checked(_umount2, os.fsencode(target), UMOUNT_NOFOLLOW)
+    checked(_umount2, os.fsencode(target), UMOUNT_NOFOLLOW)
 
 
 def sync_file_system(fd: int) -> None:
     """syncfs(2): all of the file system is on stable storage; an earlier failure to write back is raised."""
-    _checked(_syncfs, fd)
+    checked(_syncfs, fd)
