@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -172,7 +171,7 @@ class LazyEffects(Effects):
             inode = base.files.version.ino if base and base.files.kind is Kind.FILE and base.files.version else 0
             if not inode or step.lake is None or step.lake.kind is not Kind.FILE:
                 continue
-            living = await self._needing(step.lake, await self._lazy.needed.living([inode], step.path))
+            living = await self._lazy.needed.living([inode], step.path)
             moved = [place for place in living if not is_own(place)]
             if moved and step.look.mark.attempts < PATIENT_ATTEMPTS:
                 for place in (
@@ -186,12 +185,6 @@ class LazyEffects(Effects):
                 hint="It is tried again.",
             )
         return refused
-
-    async def _needing(self, lake: Entry, places: Sequence[str]) -> list[str]:
-        """Of these stubs those that stand for the object as it is now; what another version was is gone already."""
-        sights = await asyncio.to_thread(self._lazy.guard.state, places) if places else []
-        etag = lake.version.etag if lake.version else ""
-        return [s.path for s in sights if s and s.stub and s.stub.origin.version.etag == etag]
 
 
 def _replaces(step: Step) -> bool:
