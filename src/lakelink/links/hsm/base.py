@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Protocol, TypeAlias
 
 from lakelink.errors import LakelinkError
+from lakelink.links.hsm.leaving import Leaving
 from lakelink.links.hsm.stub import Flags, Origin, Stub
 from lakelink.model.entry import Posix, Version
 
@@ -149,6 +150,11 @@ class Guard(Protocol):
 
     @property
     def tier(self) -> Tier: ...
+
+    @property
+    def leaving(self) -> Leaving:
+        """Objects that are about to go: nothing is released to one of them."""
+        ...
 
     async def start(self) -> None:
         """The tree is guarded, then there is a view. All stubs below the tree carry their mark; readers who waited for a dead worker are served.

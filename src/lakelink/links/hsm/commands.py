@@ -112,9 +112,19 @@ class Commands:
         """Load these; of a directory all that is in it and is chosen. What lost its mark is taken from the lake anew."""
         for part in _parts(path for path in self._expanded(paths) if chosen(path)):
             sizes = await self._mend(part, report)
-            for result in await self.tending.lazy.guard.restore([path for path in part if path in sizes]):
+            for result in await self._load([path for path in part if path in sizes]):
                 report.add(result, sizes[result.path])
             await self.tending.releaser.look(part)
+
+    async def _load(self, paths: Sequence[str]) -> list[Result]:
+        """What stands for an object that went, under another name of the file perhaps, is made to stand for the one at its path, and loaded then."""
+        guard = self.tending.lazy.guard
+        results = list(await guard.restore(paths))
+        for i, result in enumerate(results):
+            (sight,) = guard.state([result.path]) if result.outcome is Outcome.CHANGED else (None,)
+            if sight is not None and await self._stand_for(result.path, sight) is None:
+                (results[i],) = await guard.restore([result.path])
+        return results
 
     async def _mend(self, part: Sequence[str], report: Report) -> dict[str, int]:
         """Sizes of what can be loaded. A hole without a mark becomes a stub of the object at its path first: that is what the command is for."""

@@ -15,6 +15,8 @@ from dataclasses import replace
 
 from lakelink.errors import LakelinkError, PreconditionFailed
 from lakelink.links.hsm.base import Candidate, Event, Fill, MakeRoom, NewStub, Outcome, Result, Sight, Tier
+from lakelink.links.hsm.lazy import Going
+from lakelink.links.hsm.leaving import Leaving
 from lakelink.links.hsm.stub import LOADED, STUB, Flags, Stub
 from lakelink.model.entry import Origin, Posix, Version
 from lakelink.testing.sim.inode import Inode, fail
@@ -36,6 +38,7 @@ class SimGuard:
         self._disk = kernel.disk
         self._top = top
         self._fetch = fetch
+        self.leaving = Leaving()
 
     async def start(self) -> None:
         """It is always there."""
@@ -89,12 +92,14 @@ class SimGuard:
 
     async def release(self, candidates: Sequence[Candidate]) -> list[Result]:
         """See `Guard.release`."""
-        await asyncio.sleep(0.001)
-        results = []
-        for wanted in candidates:
-            self._kernel.between("release", wanted.path)
-            inode = find(self._top, wanted.path)
-            results.append(Result(wanted.path, release(inode, wanted)))
+        with self.leaving.relying(wanted.origin.path for wanted in candidates) as sure:
+            await asyncio.sleep(0.001)
+            results = []
+            for wanted in candidates:
+                self._kernel.between("release", wanted.path)
+                inode = find(self._top, wanted.path)
+                outcome = release(inode, wanted) if wanted.origin.path in sure else Outcome.CHANGED
+                results.append(Result(wanted.path, outcome))
         return results
 
     async def restub(self, candidates: Sequence[Candidate], stubs: Sequence[NewStub]) -> list[Result]:
@@ -165,13 +170,19 @@ class SimNeeded:
         self._kernel = kernel
         self._top = top
 
-    async def living(self, inodes: Sequence[int], path: str) -> list[str]:
+    async def living(self, objects: Sequence[Going]) -> list[list[str]]:
         """See `Needed.living`."""
-        self._kernel.between("living", path)
+        self._kernel.between("living", " ".join(going.path for going in objects))
         return [
-            name.decode("utf-8", "surrogateescape")
-            for name, inode in self._kernel.disk.tree(self._top)
-            if inode.ino in inodes and inode.has_no_bytes and inode.stub and inode.stub.origin.path == path
+            [
+                name.decode("utf-8", "surrogateescape")
+                for name, inode in self._kernel.disk.tree(self._top)
+                if inode.ino == going.inode
+                and inode.has_no_bytes
+                and inode.stub is not None
+                and going.is_origin(inode.stub.origin)
+            ]
+            for going in objects
         ]
 
 
