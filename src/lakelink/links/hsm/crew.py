@@ -1,7 +1,7 @@
 """Holder and worker of one guard, started and kept alive by the daemon, which has the group open as well.
 
-Any one of the three may die, and any two: whoever opens a stub waits until a worker is there again. Only if all three die at once, the kernel lets
-readers through to the holes; `start` finds that the group is new then, and the view goes before anything else.
+Any of the three may die, and all of them: whoever opens a stub waits until a worker is there again, since the holder has a spare. Only if that dies in the
+same moment as well, the kernel lets readers through to the holes; `start` finds that the group is new then, and the view goes before anything else.
 """
 
 from __future__ import annotations
@@ -143,9 +143,11 @@ class Crew:
             with contextlib.suppress(OSError):
                 await loop.sock_recv(self._held.connection, 1)
             self._held.connection.close()
-            await asyncio.to_thread(start_holder, self._state, self.group_fd)
-            held = await asyncio.to_thread(find_holder, self._state)
-            self._tell(Event(Happened.WORKER, message="the holder ended, and was started again"))
+            held = await asyncio.to_thread(find_holder, self._state)  # most often its spare, which is the holder now
+            if held is None:
+                await asyncio.to_thread(start_holder, self._state, self.group_fd)
+                held = await asyncio.to_thread(find_holder, self._state)
+            self._tell(Event(Happened.WORKER, message="the holder ended, and was replaced"))
             if held is None:
                 await asyncio.sleep(1.0)
                 continue
