@@ -115,8 +115,8 @@ class Operator:
             items = list(trash.items())
             if items:
                 item = choice.choice(items)
-                (answer,) = trash.restore([item.name])
-                return f"{item.name!r}: {answer.error or 'done'}"
+                answers = trash.restore([item.name])  # none where it went meanwhile, or the root with it
+                return f"{item.name!r}: {[str(answer.error or 'done') for answer in answers]}"
         return "nothing"
 
     async def _update(self, link: Link, choice: random.Random) -> str:
