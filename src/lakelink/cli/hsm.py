@@ -103,6 +103,26 @@ def archive(*paths: str, output: Output = Output()) -> int:
     return _tell_states(_ask("archive", paths, quiet=output.quiet or output.json), output)
 
 
+@app.command(name="accept")
+def accept(*paths: str, output: Output = Output()) -> int:
+    """Say of files that are `unknown` that their zeros are meant.
+
+    A file that is one hole, has the size of its object and bears no mark may have been a stub, so it is neither read nor stored. If it is one of your
+    own, an empty disk image perhaps, this says so: it can be read, and is stored as any file, in the place of the object that is there.
+    Each file is named by itself; `lakelink hsm restore` is for those that did stand for an object.
+
+    For example:
+
+    ```
+    lakelink hsm accept /data/genomes/scratch/disk.img
+    ```
+
+    Args:
+        paths: files.
+    """
+    return tell_report(_ask("accept", paths), "accepted", output)
+
+
 Flagged = Annotated[bool, Parameter(negative=())]
 
 

@@ -347,7 +347,8 @@ def _unknown(look: Look) -> LakelinkError:
     if isinstance(look.files, Entry) and not look.files.resident:
         return ContentUnknown(
             f"{display(look.path)} has the size of its object and not one byte, and nothing says that zeros are meant",
-            hint="It may have lost its attributes in a copy or a restore: `lakelink hsm restore` takes the lake's version.",
+            hint="It may have lost its attributes in a copy or a restore: `lakelink hsm restore` takes the lake's version. If its zeros are meant, "
+            "`lakelink hsm accept` says so.",
         )
     return LakelinkError("a side could not be looked at")
 

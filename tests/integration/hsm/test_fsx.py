@@ -18,7 +18,7 @@ from typing import Any
 from lakelink.links.hsm.base import Candidate, Outcome
 from tests.integration.hsm.conftest import scene_at
 from tests.integration.hsm.fsx import COLLAPSE, INSERT, KEEP_SIZE, PUNCH, ZERO
-from tests.integration.hsm.scene import Scene, noise
+from tests.integration.hsm.scene import Scene, eventually, noise
 
 STEPS = int(os.environ.get("LAKELINK_FSX_STEPS", "150"))
 SEED = int(os.environ.get("LAKELINK_FSX_SEED", "1"))
@@ -79,7 +79,7 @@ class Play:
         if what < 0.1 and there:
             self.scene.loop.run(self.scene.guard.restore([self.chance.choice(sorted(there))]))
         elif what < 0.12:
-            os.kill(self.scene.guard.crew.worker_pid, signal.SIGKILL)
+            self._kill_worker()
         elif what < 0.13:
             self._reboot()
 
@@ -96,7 +96,15 @@ class Play:
         self.outcomes[result.outcome] += 1
         assert result.outcome in KEPT, result
 
+    def _kill_worker(self) -> None:
+        """Nobody waits at this moment: what a dying worker had just been asked and not noted would end in EIO, as it may."""
+        pid = self.scene.guard.crew.worker_pid
+        self.told.append(f"kill {pid}")
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: self.scene.guard.crew.worker_pid != pid)
+
     def _reboot(self) -> None:
+        self.told.append("reboot")
         for number in range(3):
             self.both("drop", number)
         self.scene.loop.run(self.scene.guard.stop())

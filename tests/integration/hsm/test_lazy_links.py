@@ -136,6 +136,40 @@ def test_a_copy_without_attributes_is_neither_stored_nor_believed(on_disk):
         assert outside("cat", root / "f") == b"true bytes"
 
 
+def test_a_hole_of_ones_own_is_content_once_somebody_has_said_so(on_disk):
+    program, lake, root = on_disk
+    lake.put("f", "bytes")
+    with at_work(program) as daemon:
+        add(program, root)
+        wait_for((root / "f").exists, "the stub")
+        outside("truncate", "-s", "70000", root / "image")
+        wait_for(lambda: lake.text("image") == "\0" * 70000, "the lake to have it")
+        settled(program)
+        assert daemon.stop() == 0
+    for journal in program.folder.glob("state/links/*/journal*"):
+        journal.unlink()
+    with at_work(program) as daemon:
+        wait_for((root / "image").exists, "the view")
+        program("link", "reconcile", "g")
+        assert states(program, root / "image")["image"] == ["unknown"]
+        assert subprocess.run(["cat", root / "image"], capture_output=True, timeout=60, check=False).returncode == 1
+        (problem,) = program("link", "problems", "g", "--json").json["problems"]
+        assert (problem["code"], "hsm accept" in problem["hint"]) == ("LL421", True)
+        assert program("hsm", "accept", root).code == 2  # a directory may hold stubs that lost their marks
+        assert program("hsm", "accept", root / "image").code == 0
+        assert outside("cat", root / "image") == bytes(70000)
+        settled(program)
+        assert not program("link", "problems", "g", "--json").json["problems"]
+        assert "unknown" not in states(program, root / "image")["image"]
+        assert lake.text("image") == "\0" * 70000
+        assert daemon.stop() == 0
+    with at_work(program):
+        wait_for((root / "image").exists, "the view")
+        assert outside("cat", root / "image") == bytes(70000)
+        assert program("hsm", "release", root / "image").code == 0
+        assert outside("cat", root / "image") == bytes(70000)
+
+
 def test_a_lazy_link_is_let_go_only_when_everybody_can_read_what_it_leaves(on_disk):
     program, lake, root = on_disk
     lake.put("f", "bytes")

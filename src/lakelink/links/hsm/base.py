@@ -211,6 +211,10 @@ class Guard(Protocol):
         """Set or clear NORELEASE, NOARCHIVE, LOST or ARCHIVED of files that have the attribute; GONE without it."""
         ...
 
+    async def accept(self, paths: Sequence[str]) -> list[Result]:
+        """Have files that are one hole without an attribute count as content: somebody says that their zeros are meant. ALREADY for all others."""
+        ...
+
     def state(self, paths: Sequence[str]) -> list[Sight | None]:
         """What is at each path, without opening anything (blocking, quick); None = no file there."""
         ...

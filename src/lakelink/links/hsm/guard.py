@@ -175,6 +175,9 @@ class KernelGuard:
     async def flag(self, paths: Sequence[str], *, add: Flags = NOTHING, remove: Flags = NOTHING) -> list[Result]:
         return await self._in_parts(paths, lambda part: self._ask(Verb.FLAG, paths=part, add=add, remove=remove))
 
+    async def accept(self, paths: Sequence[str]) -> list[Result]:
+        return await self._in_parts(paths, lambda part: self._ask(Verb.ACCEPT, paths=part))
+
     async def settle(self) -> None:
         """What was loaded until now is on stable storage, and its attributes say so."""
         await self._ask(Verb.SETTLE)

@@ -17,7 +17,7 @@ from lakelink.errors import LakelinkError, PreconditionFailed
 from lakelink.links.hsm.base import Candidate, Event, Fill, MakeRoom, NewStub, Outcome, Result, Sight, Tier
 from lakelink.links.hsm.lazy import Going
 from lakelink.links.hsm.leaving import Leaving
-from lakelink.links.hsm.stub import LOADED, STUB, Flags, Stub
+from lakelink.links.hsm.stub import LOADED, OWN, STUB, Flags, Stub
 from lakelink.model.entry import Origin, Posix, Version
 from lakelink.testing.sim.inode import Inode, fail
 from lakelink.testing.sim.kernel import SimKernel
@@ -130,6 +130,21 @@ class SimGuard:
                 results.append(Result(path, Outcome.GONE))
             else:
                 inode.stub = replace(inode.stub, flags=(inode.stub.flags | add) & ~remove)
+                results.append(Result(path, Outcome.DONE))
+        return results
+
+    async def accept(self, paths: Sequence[str]) -> list[Result]:
+        """See `Guard.accept`."""
+        results = []
+        for path in paths:
+            inode = find(self._top, path)
+            if inode is None or not inode.is_file:
+                results.append(Result(path, Outcome.GONE))
+            elif inode.stub is not None or not inode.hole:
+                results.append(Result(path, Outcome.ALREADY))
+            else:
+                version = Version(len(inode.data), inode.mtime_ns)
+                inode.stub = Stub(Origin("lake", path, version), inode.mtime_ns, OWN)
                 results.append(Result(path, Outcome.DONE))
         return results
 
