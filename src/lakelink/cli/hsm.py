@@ -123,6 +123,31 @@ def accept(*paths: str, output: Output = Output()) -> int:
     return tell_report(_ask("accept", paths), "accepted", output)
 
 
+@app.command(name="withdraw")
+def withdraw(*, output: Output = Output()) -> int:
+    """Take away the views of lazy links that nothing guards any more.
+
+    For the service manager, right after the daemon has ended: where every process that guards a tree was killed at once, nobody finds the tree at its
+    path any more until the daemon is back. Views that are guarded stay, and so does everything while a daemon runs.
+
+    For example:
+
+    ```
+    lakelink hsm withdraw
+    ```
+    """
+    from lakelink.cli.links.reach import alone
+    from lakelink.cli.result import print_json, print_lines
+    from lakelink.daemon.unguarded import withdraw as work
+
+    gone = alone(work, output.config)
+    if output.json:
+        print_json({"withdrawn": gone or []})
+    elif not output.quiet:
+        print_lines([f"{view} was not guarded, and is gone" for view in gone or []] or ["nothing had to go"])
+    return 0
+
+
 Flagged = Annotated[bool, Parameter(negative=())]
 
 

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,7 @@ from lakelink.watch.webhook import WebhookReceiver
 TELL_EVERY_S = 1.0
 GRACE_S = 3.0  # beyond the deadline of a stop, for what does not hear any more
 STOPPED_HARD = 1
+VIEWS_WITHIN_S = 300.0  # then it says that it serves all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ class _Daemon:
                 stack.push_async_callback(self._gateway.stop, 0.0)
             self._listen_to_signals(supervisor)
             tasks = [asyncio.create_task(self._tell(supervisor)), asyncio.create_task(self._keep_alive())]
+            await self._unless_stopped(supervisor.views())
             self._announce(supervisor, told)
             await self._stop.wait()
             self._manager.stopping()
@@ -124,6 +126,15 @@ class _Daemon:
             logging.shutdown()
             os._exit(STOPPED_HARD)
         return 0
+
+    async def _unless_stopped(self, work: Coroutine[None, None, None]) -> None:
+        """Wait for it, but not longer than until a stop is asked for."""
+        waits = [asyncio.ensure_future(work), asyncio.ensure_future(self._stop.wait())]
+        try:
+            await asyncio.wait(waits, timeout=VIEWS_WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     def _describe(self) -> Daemon:
         used = process.usage()

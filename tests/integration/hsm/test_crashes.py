@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def holders(scene: Scene) -> tuple[int, int]:
     """The holder and its spare."""
     held = find_holder(str(scene.backing))
     assert held is not None
-    close(held)
+    held.close()
     assert held.spare
     return held.pid, held.spare
 
@@ -58,14 +59,8 @@ def test_a_dead_holder_is_replaced_and_readers_notice_nothing(scene):
     scene.make({"f": DATA, "g": DATA[::-1]})
     os.kill(holder_pid(scene), signal.SIGKILL)
     assert scene.cat("f") == DATA
-    eventually(lambda: (held := find_holder(str(scene.backing))) is not None and close(held))
+    eventually(lambda: (held := find_holder(str(scene.backing))) is not None and held.close() is None)
     assert scene.cat("g") == DATA[::-1]
-
-
-def close(held) -> bool:
-    os.close(held.group_fd)
-    held.connection.close()
-    return True
 
 
 def test_holder_and_worker_killed_together_leave_readers_waiting_for_their_bytes(scene):
@@ -269,3 +264,25 @@ def test_marks_all_gone_are_noticed_by_nobody_once_the_guard_was_started_again(s
     assert find_holder(str(scene.backing)) is None
     scene.again()
     assert scene.cat("f") == DATA
+
+
+def test_a_worker_that_is_just_being_started_does_not_outlive_a_stop(scene):
+    scene.make({"f": DATA})
+    for _ in range(5):
+        os.kill(scene.guard.crew.worker_pid, signal.SIGKILL)
+        scene.loop.run(scene.guard.stop())
+        eventually(lambda: not workers_of(scene))
+        scene.again()
+    assert scene.cat("f") == DATA
+
+
+def workers_of(scene: Scene) -> list[str]:
+    """Processes that were given this tree."""
+    mark = os.fsencode(scene.backing)
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal():
+            with suppress(OSError):
+                words = (process / "cmdline").read_bytes()
+                found += [process.name] if b"hsm.worker" in words and mark in words else []
+    return found

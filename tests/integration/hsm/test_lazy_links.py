@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lakelink.links.hsm.holding import find_holder
 from tests.e2e.serving import InProcess, Lake, serving, wait_for
 
 MIB = 1 << 20
@@ -217,6 +218,52 @@ def test_a_prefix_ten_times_the_disk_is_read_while_workers_are_killed(file_syste
                 killed += kill_worker(root)
         assert killed >= 3
         wait_for(lambda: free_share(disk) >= 0.3, "what is to be kept free")
+
+
+def test_a_view_goes_with_the_last_process_that_guards_it_and_not_before(on_disk):
+    program, lake, root = on_disk
+    lake.put("f", "true bytes")
+    with at_work(program) as daemon:
+        add(program, root)
+        wait_for((root / "f").exists, "the stub")
+        settled(program)
+        assert "nothing" in program("hsm", "withdraw").out  # while a daemon runs
+        daemon.process.kill()
+        daemon.process.wait(30)
+        assert "nothing" in program("hsm", "withdraw").out  # the worker serves
+        assert outside("cat", root / "f") == b"true bytes"
+        lake.put("g", "more")
+    with at_work(program) as daemon:
+        wait_for((root / "g").exists, "the stub")
+        settled(program)
+        inside = subprocess.Popen(["sleep", "600"], cwd=root)
+        kill_at_once(daemon.process.pid, *guards(root))
+        daemon.process.wait(30)
+        assert "gone" in program("hsm", "withdraw").out
+        assert not list(root.iterdir())
+        inside.kill()
+        inside.wait(30)
+    with at_work(program):
+        assert outside("cat", root / "g") == b"more"  # what is ready shows its views
+
+
+def guards(root):
+    """The numbers of worker, holder and spare."""
+    place = str(root.parent / f".{root.name}.lakelink")
+    wait_for(lambda: all(numbers(place)), "worker, holder and spare")
+    return numbers(place)
+
+
+def numbers(place):
+    held = find_holder(place)
+    held.close()
+    return held.worker, held.pid, held.spare
+
+
+def kill_at_once(*pids):
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in pids:
+            os.kill(pid, number)
 
 
 def free_share(disk):

@@ -122,7 +122,7 @@ class Crew:
             waiting = os.path.join(self._state, WAITING)  # noqa: PTH118
             program = [sys.executable, "-m", "lakelink.links.hsm.worker", *map(str, fds), waiting]
             # Signals of a terminal, and of whoever ends the daemon with its group, are not for the worker.
-            self._worker = await asyncio.to_thread(_spawn, program, fds)
+            await self._spawned(program, fds)
         channel = self._channel = Channel(*await asyncio.open_connection(sock=ours))
         try:
             channel.send(self._setup)
@@ -136,6 +136,15 @@ class Crew:
             self._channel = None
         await asyncio.to_thread(_end_child, self._worker)
         self._heard(None)
+
+    async def _spawned(self, program: list[str], fds: tuple[int, int]) -> None:
+        """Also where this is cancelled meanwhile, the worker is known afterwards, so that it is ended and not left behind with the group."""
+        spawning = asyncio.ensure_future(asyncio.to_thread(_spawn, program, fds))
+        try:
+            self._worker = await asyncio.shield(spawning)
+        except asyncio.CancelledError:
+            self._worker = await spawning
+            raise
 
     async def _keep_holder(self) -> None:
         loop = asyncio.get_running_loop()

@@ -99,7 +99,7 @@ class KernelGuard:
         spec, crew = self._spec, self.crew
         if crew.fresh:
             # The group before this one is gone, and with it all marks: whoever looks at the view now may read holes.
-            await asyncio.to_thread(view.withdraw, spec.view, spec.tree)
+            await asyncio.to_thread(view.withdraw, spec.view, spec.tree, detach=True)
         self._tree = Tree(spec.tree, Places(spec.state), crew.group_fd, self._tier)
         self._maker = Maker(self._tree)
         crew.start(

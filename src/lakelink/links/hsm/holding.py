@@ -26,6 +26,11 @@ class Held:
     pid: int
     spare: int
 
+    def close(self) -> None:
+        """Let go of it and of the group."""
+        os.close(self.group_fd)
+        self.connection.close()
+
     def quit(self) -> None:
         """The holder ends; the group with it, unless somebody else has it."""
         with contextlib.suppress(OSError):
