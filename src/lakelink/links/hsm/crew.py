@@ -134,7 +134,8 @@ class Crew:
             self.ready.clear()
             channel.close()
             self._channel = None
-        await asyncio.to_thread(_end_child, self._worker)
+        if self._worker is not None:
+            await asyncio.to_thread(_end_child, self._worker)
         self._heard(None)
 
     async def _spawned(self, program: list[str], fds: tuple[int, int]) -> None:
