@@ -207,6 +207,23 @@ def test_another_file_is_not_agreed_on_while_the_stub_that_was_known_needs_the_o
     told(story)
 
 
+def test_an_object_that_was_moved_away_stays_while_its_copy_is_gone():
+    """A stub is renamed, its copy made, and a stranger overwrites the copy before what was moved away is removed."""
+
+    async def story(scene):
+        await scene.stubs(a=b"the bytes of a")
+        scene.move("a", "b")
+        assert isinstance(await scene.do(Verb.EXPORT, "b"), Agreed)
+        await scene.put("b", b"of a stranger")
+        assert await scene.do(Verb.EXPORT_DELETE, "a") is not None
+        assert scene.noted == ["b"]
+        assert isinstance(await scene.do(Verb.IMPORT, "b"), Agreed)
+        assert await scene.do(Verb.EXPORT_DELETE, "a") is None
+        assert b"the bytes of a" in scene.on_disk()
+
+    told(story)
+
+
 def test_a_stub_of_a_version_that_is_gone_holds_up_nothing():
     async def story(scene):
         await scene.stubs(a=b"the bytes of a")

@@ -29,7 +29,7 @@ class LazyEffects(Effects):
         super().__init__(files, lake)
         self._lazy = lazy
         self._heirs = Heirs(lake, lazy, names)
-        self._freeing = Freeing(files, lazy, self._heirs, note)
+        self._freeing = Freeing(lake, lazy, self._heirs, note)
 
     # ── lake to files ──
 
