@@ -17,6 +17,15 @@ from lakelink.daemon.client import Client
 from tests.e2e.program import make_tree
 from tests.e2e.serving import PATIENCE_S, InProcess, Lake, serving
 
+SETTINGS = """
+[gateway]
+listen = "0"
+workers = 2
+[[gateway.workflows]]
+name = "put-aside"
+files = ["*.done"]
+move = "{lake}/acme/aside/{{name}}"
+"""
 DAY_NS = 86_400_000_000_000
 UPLOADS = 25
 
@@ -26,7 +35,7 @@ def scene(tmp_path_factory, seaweed):
     """A daemon with a gateway of two workers and a link of the partner's home, and a client that is logged in twice."""
     folder = tmp_path_factory.mktemp("dropped")
     program = InProcess(folder, seaweed, folder.name)
-    (folder / "lakelink.toml").write_text('[gateway]\nlisten = "0"\nworkers = 2\n')
+    (folder / "lakelink.toml").write_text(SETTINGS.format(lake=program.lake))
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "id"], check=True)
     received = make_tree(folder / "received", {})
     added = program(
@@ -158,5 +167,14 @@ def test_many_uploads_at_once_are_all_there(scene):
                 group.create_task(drop(sftp, number))
         wanted = {f"bulk-{number}-{each}" for number in range(8) for each in range(25)}
         await scene.seen(lambda: wanted <= scene.names(), "all of them")
+
+    scene.play(story)
+
+
+def test_what_a_workflow_moves_is_moved_in_the_directory(scene):
+    async def story(sftp):
+        await scene.put(sftp, "/order.done", b"done")
+        await scene.seen((scene.received / "aside/order.done").exists, "the file at its new place")
+        await scene.seen(lambda: not (scene.received / "order.done").exists(), "its old place to be empty")
 
     scene.play(story)

@@ -22,9 +22,9 @@ from lakelink.gateway.accounts.declared import declared_accounts
 from lakelink.gateway.accounts.store import gateway_dir
 from lakelink.gateway.server.crew import Crew
 from lakelink.gateway.server.hostkeys import HostKeys
-from lakelink.gateway.server.hub import Changed
 from lakelink.gateway.server.member import CrewPlan
 from lakelink.gateway.server.services import identity_service
+from lakelink.gateway.telling import Hear
 from lakelink.gateway.workflows.steps import check_workflow
 from lakelink.model.gateway import GatewayStatus, LiveSession
 from lakelink.obs import log
@@ -39,7 +39,7 @@ class GatewayOptions:
     config: str | None = None
     listen: str = ""
     log_form: str = "text"
-    on_changed: Callable[[Changed], None] | None = None  # hears what users change in the lake
+    on_changed: Hear | None = None  # hears what users change in the lake
 
 
 def check_gateway(document: Document) -> None:

@@ -33,7 +33,7 @@ from lakelink.daemon.server import ApiServer
 from lakelink.daemon.supervise import outcome
 from lakelink.daemon.supervisor import Supervisor
 from lakelink.errors import LakelinkError, StorageError
-from lakelink.gateway.server.hub import Changed
+from lakelink.gateway.telling import Changed
 from lakelink.obs import log
 from lakelink.obs.log import Event
 from lakelink.watch.lake import LakeFeeds

@@ -10,12 +10,13 @@ from lakelink.config.document import parse_document
 from lakelink.config.gateway import read_gateway
 from lakelink.errors import Unreachable
 from lakelink.gateway.server.admission import HalfOpenLimits
-from lakelink.gateway.server.hub import Changed, SharedState
+from lakelink.gateway.server.hub import SharedState
 from lakelink.gateway.server.member import CrewPlan, Member
 from lakelink.gateway.server.pace import BURST_S, TOLD_EVERY_S, Pace
 from lakelink.gateway.server.remote import RemoteHub
 from lakelink.gateway.server.rules import SharedRules, shared_rules
 from lakelink.gateway.server.throttle import ThrottleRule
+from lakelink.gateway.telling import Changed
 from lakelink.model.gateway import LiveSession
 from lakelink.testing.clocks import JumpingClock, SeededRandom
 

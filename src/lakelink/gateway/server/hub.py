@@ -5,25 +5,17 @@ it at hand.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from lakelink.gateway.server.admission import Door
 from lakelink.gateway.server.pace import Ahead, Pace
 from lakelink.gateway.server.rules import SharedRules
 from lakelink.gateway.server.throttle import Throttle
+from lakelink.gateway.telling import Changed, Hear
 from lakelink.model.gateway import LiveSession
 from lakelink.ports.clock import Clock
 from lakelink.ports.random import Random
-
-
-class Changed(NamedTuple):
-    """A user changed what is at that key of the lake; with `subtree`, all below it as well."""
-
-    bucket: str
-    key: str
-    subtree: bool = False
 
 
 class Hub(Protocol):
@@ -67,7 +59,7 @@ class SharedState:
 
     def __init__(self, rules: SharedRules, clock: Clock, random: Random) -> None:
         self.throttle = Throttle(rules.throttle)
-        self.on_changed: Callable[[Changed], None] = lambda _: None
+        self.on_changed: Hear = lambda _: None
         self._door = Door(rules.half_open, random)
         self._clock = clock
         self._most = rules.most_sessions

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lakelink.config.gateway import GatewaySettings
 from lakelink.errors import Unreachable
-from lakelink.gateway.server.hub import Changed, SharedState
+from lakelink.gateway.server.hub import SharedState
 from lakelink.gateway.server.wire import (
     LINE_BYTES,
     Answer,
@@ -34,6 +34,7 @@ from lakelink.gateway.server.wire import (
     decode_from_worker,
     line_of,
 )
+from lakelink.gateway.telling import Changed
 from lakelink.model.gateway import LiveSession
 from lakelink.obs import log
 from lakelink.obs.log import Event

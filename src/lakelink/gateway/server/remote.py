@@ -7,7 +7,6 @@ import itertools
 from collections.abc import Callable
 
 from lakelink.errors import Unreachable
-from lakelink.gateway.server.hub import Changed
 from lakelink.gateway.server.pace import Ahead
 from lakelink.gateway.server.wire import (
     Answer,
@@ -26,6 +25,7 @@ from lakelink.gateway.server.wire import (
     decode_to_worker,
     line_of,
 )
+from lakelink.gateway.telling import Changed
 from lakelink.model.gateway import LiveSession
 
 ANSWERED_WITHIN_S = 5.0

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from lakelink.config.document import Document
 from lakelink.config.gateway import GatewaySettings
 from lakelink.gateway.base import Audit, Stored, Visitor
-from lakelink.gateway.folders.shared import Shared, SharedOptions
+from lakelink.gateway.folders.shared import OnChanged, Shared, SharedOptions, nobody
 from lakelink.gateway.folders.view import open_view
-from lakelink.gateway.server.hub import Changed
 from lakelink.gateway.sftp.limits import SftpLimits
 from lakelink.gateway.subsystem import SftpSubsystem
 from lakelink.locations.base import Location
@@ -37,18 +36,17 @@ class SftpSessions:
         settings: GatewaySettings,
         spool: Path,
         on_stored: OnStored = nothing_more,
-        on_changed: Callable[[Changed], None] | None = None,
+        on_changed: OnChanged = nobody,
     ) -> None:
-        """`on_changed` hears of every change that users make in a store."""
         self._document = document
-        self._on_stored, self._on_changed = on_stored, on_changed
+        self._on_stored = on_stored
         self._limits = SftpLimits(handles=settings.limits.max_handles)
         options = SharedOptions(
             spool_directory=str(spool),
             spool_bytes=settings.limits.spool_max_bytes,
             rename_replaces=settings.rename_replaces,
             makes_symlinks=settings.symlinks,
-            on_changed=self._tell,
+            on_changed=on_changed,
         )
         self._shared = Shared(options)
 
@@ -64,15 +62,6 @@ class SftpSessions:
     async def aclose(self) -> None:
         """Close the locations. Idempotent."""
         await self._shared.aclose()
-
-    def _tell(self, text: str, relative: str, subtree: bool) -> None:
-        url = parse_location(text, self._document).url if self._on_changed else ""
-        if self._on_changed is None or not url.startswith("s3://"):
-            return  # a directory is watched by whoever has it
-        bucket, _, prefix = url.removeprefix("s3://").partition("/")
-        key = f"{prefix.strip('/')}/{relative}".strip("/")
-        if not any("\ud800" <= letter <= "\udfff" for letter in key):  # no key: nothing is there
-            self._on_changed(Changed(bucket, key, subtree))
 
     def _open(self, text: str) -> Coroutine[Any, Any, Location]:
         return open_location(parse_location(text, self._document), OpenOptions(writable=True))

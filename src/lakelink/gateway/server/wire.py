@@ -60,7 +60,7 @@ class Moved(msgspec.Struct, tag="moved", frozen=True):
 
 
 class Change(msgspec.Struct, tag="change", frozen=True):
-    """See `hub.Changed`."""
+    """See `telling.Changed`."""
 
     bucket: str
     key: str

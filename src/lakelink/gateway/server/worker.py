@@ -31,6 +31,7 @@ from lakelink.gateway.server.server import GatewayServer, Parts
 from lakelink.gateway.server.services import identity_service
 from lakelink.gateway.server.sftp import SftpSessions
 from lakelink.gateway.server.wire import LINE_BYTES
+from lakelink.gateway.telling import Telling
 from lakelink.gateway.workflows.service import WorkflowService
 from lakelink.obs import log
 from lakelink.ports.random import SystemRandom
@@ -56,7 +57,8 @@ class Worker:
         spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.audit = AuditLog(Path(settings.audit_log) if settings.audit_log else directory / FILE)
         self.passwords = PasswordChecker()
-        self.workflows = WorkflowService(document, directory)
+        telling = Telling(document, hub.changed if tells_changes else None)
+        self.workflows = WorkflowService(document, directory, telling)
         self._store = AccountStore(state_dir)
         places = (DeclaredAccounts(document), self._store)
         self.server = GatewayServer(
@@ -65,9 +67,7 @@ class Worker:
                 keys=HostKeys(state_dir, settings.host_keys).load(),
                 hub=hub,
                 authority=Authority(places, self.passwords, identity_service(document)),
-                sessions=SftpSessions(
-                    document, settings, spool, self.workflows.stored, hub.changed if tells_changes else None
-                ),
+                sessions=SftpSessions(document, settings, spool, self.workflows.stored, telling),
                 audit=self.audit,
                 random=SystemRandom(),
             )
