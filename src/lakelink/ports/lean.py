@@ -90,7 +90,7 @@ class LeanConnection(asyncio.Protocol):
     # ── what asyncio calls ──
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # of a stream, whatever loop made it
+        self._transport = cast("asyncio.Transport", transport)  # of a stream, whatever loop made it
         sock = transport.get_extra_info("socket")
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
