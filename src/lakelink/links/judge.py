@@ -9,7 +9,7 @@ from math import inf
 
 from lakelink.core.delta import Delta, delta
 from lakelink.core.reconcile import decide
-from lakelink.core.residency import is_stub
+from lakelink.core.residency import is_doubtful_hole, is_stub
 from lakelink.engine.contents import same_content
 from lakelink.errors import ContentUnknown, LakelinkError, NameUnsupported, Retry, problem_of
 from lakelink.links.crew import Crew
@@ -97,6 +97,8 @@ class Judge:
     async def _is_doubtful(self, look: Look) -> bool:
         """Whether nobody can tell if the file is somebody's, or what is left of an import that the last process had begun."""
         crew = self._crew
+        if is_doubtful_hole(look.files) and not look.lake_seen:
+            await crew.observer.ask_lake([look])  # it may stand for what is there
         if look.path not in crew.placing:
             return False
         if not look.lake_seen:
