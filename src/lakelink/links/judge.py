@@ -97,13 +97,18 @@ class Judge:
     async def _is_doubtful(self, look: Look) -> bool:
         """Whether nobody can tell if the file is somebody's, or what is left of an import that the last process had begun."""
         crew = self._crew
-        if is_doubtful_hole(look.files) and not look.lake_seen:
-            await crew.observer.ask_lake([look])  # it may stand for what is there
+        # A hole may stand for what is there; and what is held of the lake is not forgotten because something was heard of the files side.
+        if not look.lake_seen and (is_doubtful_hole(look.files) or (look.base is None and self._is_held(look.path))):
+            await crew.observer.ask_lake([look])
         if look.path not in crew.placing:
             return False
         if not look.lake_seen:
             await crew.observer.ask_lake([look])
         return await is_doubtful(look, crew.placing[look.path], crew.files)
+
+    def _is_held(self, path: str) -> bool:
+        journal = self._crew.journal
+        return journal.counts["held"] > 0 and journal.is_held(path)
 
     async def _untorn(self, decision: Decision | None, *, doubtful: bool) -> Decision | None:
         """A file that is a part of what an import had begun to put there is no change of anybody's, and no conflict; one that may be is kept apart."""

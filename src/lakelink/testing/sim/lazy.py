@@ -56,7 +56,7 @@ class LazyTree:
             opening(inode)
 
         people.kernel.at_open = at_open
-        people.bytes_of = self.bytes_of
+        people.bytes_of, people.meaning_of = self.bytes_of, self.meaning_of
         people.read_too()
 
     def bytes_of(self, inode: Inode) -> bytes | bytearray:
@@ -72,6 +72,15 @@ class LazyTree:
         return (
             b"" if inode.stub else inode.data
         )  # an error; or zeros, where nobody remembers that they stood for something
+
+    def meaning_of(self, inode: Inode) -> bytes | bytearray:
+        """What a file holds to its user, also where nobody can read it since its object was replaced: who removes it throws that away."""
+        if inode.has_no_bytes and inode.stub is not None:
+            etag = inode.stub.origin.version.etag
+            for stored in self._world.store.objects.now.values():
+                if stored.etag.strip('"') == etag:
+                    return stored.body
+        return self.bytes_of(inode)
 
     def laziness(self, files: Location, kernel: SimKernel) -> Laziness:
         """For a process that has just begun."""
