@@ -78,16 +78,25 @@ class Judge:
             decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
         if decision is None and await self._is_other_content(look):
             decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
+        return await self._concluded(look, decision)
+
+    async def _concluded(self, look: Look, decision: Decision | None) -> Step | Result | None:
+        if decision is None or decision.verb is Verb.ADOPT:
+            needed = await self._is_needed(look, decision)
+            if needed is not None:
+                return self.failed(look, needed)
         if decision is None:
             return self._unchanged(look)
-        if decision.verb is Verb.ADOPT and (needed := await self._is_needed(look, decision)) is not None:
-            return self.failed(look, needed)
         return None if await self._waits_for_writer(look, decision.verb) else self._act(look, decision)
 
-    async def _is_needed(self, look: Look, decision: Decision) -> LakelinkError | None:
+    async def _is_needed(self, look: Look, decision: Decision | None) -> LakelinkError | None:
         """Why both sides cannot agree on what is there yet: of a lazy link the file that was known for the object may stand for it elsewhere."""
-        step = Step(look, decision.verb, decision.files, decision.lake, decision.reason)
-        return await self._crew.effects().adoptable(step)
+        if decision is not None:
+            return await self._crew.effects().adoptable(Step(look, Verb.ADOPT, decision.files, decision.lake))
+        files, lake = look.files, look.lake
+        if not isinstance(files, Entry) or not isinstance(lake, Entry) or not is_stub(files):
+            return None
+        return await self._crew.effects().adoptable(Step(look, Verb.ADOPT, files, lake))
 
     async def _waits_for_writer(self, look: Look, verb: Verb) -> bool:
         if verb is Verb.EXPORT:
@@ -105,6 +114,14 @@ class Judge:
         if not look.lake_seen:
             await crew.observer.ask_lake([look])
         return await is_doubtful(look, crew.placing[look.path], crew.files)
+
+    def _look_at_names(self, look: Look) -> None:
+        """A file that stood for an object that is gone may have other names, which stand for objects of their own then."""
+        crew, base = self._crew, look.base
+        version = base.files.version if base and crew.lazy else None
+        for path, _ in crew.journal.by_inode([version.ino]).get(version.ino, ()) if version else ():
+            if path != look.path:
+                crew.note_both(path, crew.clock.monotonic())
 
     def _is_held(self, path: str) -> bool:
         journal = self._crew.journal
@@ -273,6 +290,7 @@ class Judge:
         if verb is Verb.HOLD:
             return Result(path, held=_held(look))
         if verb is Verb.FORGET:
+            self._look_at_names(look)
             return Result(path, keep_base=False)
         if verb is Verb.ADOPT:
             files, lake = _both(decision)

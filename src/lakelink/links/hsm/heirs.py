@@ -68,6 +68,17 @@ class Heirs:
                 )
         return refused
 
+    async def own(self, path: str, files: Entry | None, lake: Entry | None) -> bool:
+        """A stub that both sides agree on stands for the object at its own path afterwards, unless it has the name of the one that it stands for as well:
+        that object may go without anybody here being asked. False: it moved on meanwhile.
+        """
+        if files is None or lake is None or not is_stub(files) or files.origin is None:
+            return True
+        origin = files.origin.path
+        if origin == path or not stands_for(files, lake) or await self._is_at(origin, files):
+            return True
+        return await self.follow(path, files, path, lake)
+
     def _known(self, stubs: Sequence[tuple[str, Entry]]) -> Known:
         return self._names([files.version.ino for _, files in stubs if files.version]) if stubs else {}
 

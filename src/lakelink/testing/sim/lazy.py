@@ -94,6 +94,17 @@ class LazyTree:
         """What may happen to the tree at any time."""
         return [self._restore_without_marks]
 
+    def unclear(self) -> set[str]:
+        """Where a hole that lost its mark has got another name: there it is zeros to the link, and an error to whoever reads it."""
+        return {
+            path
+            for path, inode in self._files()
+            if inode.hole
+            and inode.stub is None
+            and inode.serial in self._suspects
+            and self._suspects[inode.serial].path != path
+        }
+
     def excuse(self) -> None:
         """A hole that lost its mark and was moved is zeros at its new path: that is told in the documentation, and who moved it threw its bytes away."""
         there = dict(self._files())
@@ -140,9 +151,13 @@ class LazyTree:
         if people is None or name not in parent.entries:
             return f"{self._name}: nothing is restored"
         people.disk.change([(parent, name, copy)])
-        if inode.stub is not None:
+        if inode.stub is not None and inode.stub.origin.path == path:
             self._suspects[copy.serial] = inode.stub.origin
             self._restored.append((path, copy, tokens_in(self.bytes_of(inode))))
+        else:
+            self._world.ledger.excuse(
+                tokens_in(self.meaning_of(inode)), "a stub that was moved is restored without its mark"
+            )
         return f"{self._name}: {path!r} is restored without its mark"
 
     def _world_copy(self, inode: Inode) -> Inode:
