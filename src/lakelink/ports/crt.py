@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakelink import __version__
 from lakelink.errors import Unreachable
-from lakelink.ports.bulk import BulkReceiver
+from lakelink.ports.bulk import BulkReceiver, Terms
 from lakelink.ports.crt_io import (
     Endpoint,
     TlsSettings,
@@ -29,6 +29,7 @@ from lakelink.ports.crt_io import (
     tls_context,
 )
 from lakelink.ports.crt_pool import ConnectionPool
+from lakelink.ports.quick import QuickSender
 from lakelink.ports.wire import Body, WireRequest, WireResponse
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class CrtWireOptions:
     max_connections: int = 256  # per host; how many are used is the business of the concurrency limit above
     connect_timeout_s: float = 10.0
     stall_timeout_s: float = 60.0  # a request that moves no byte for so long is given up
+    quick: bool = False  # small requests go by `ports.quick`: for whoever waits for each of them
 
 
 class _CountedBody:
@@ -184,14 +186,13 @@ class CrtWire:
         self.signer = signer
         self._options = options or CrtWireOptions()
         self._environ = os.environ if environ is None else environ
-        self._bulk = BulkReceiver(
-            endpoint,
-            self._options.tls,
+        terms = Terms(
             connect_timeout_s=self._options.connect_timeout_s,
             stall_timeout_s=self._options.stall_timeout_s,
-            proxy=self._options.proxy,
-            environ=self._environ,
+            proxied=bool(proxy_url(endpoint, self._options.proxy, self._environ)),
         )
+        self._bulk = BulkReceiver(endpoint, self._options.tls, terms)
+        self._quick = QuickSender(endpoint, self._options.tls, terms) if self._options.quick else None
         self._pools: dict[str, ConnectionPool] = {}
         self._running: set[_Exchange] = set()
         self._done: deque[_Exchange] = deque()
@@ -214,6 +215,11 @@ class CrtWire:
                 return await self._bulk.send(request, message)
             finally:
                 self._watch()
+        if self._quick is not None and self._quick.takes(request):
+            self._watch()
+            response = await self._quick.send(request, message)
+            if response is not None:
+                return response
         pool = self._pool(request.host)
         connection = await self._start(pool, message, exchange)
         try:
@@ -259,6 +265,8 @@ class CrtWire:
         """Close all connections; requests under way fail with Unreachable."""
         self._closed = True
         self._bulk.close()
+        if self._quick is not None:
+            self._quick.close()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -366,6 +374,9 @@ class CrtWire:
                     exchange.connection.close()
         self._bulk.sweep(now)
         idle = self._bulk.idle
+        if self._quick is not None:
+            self._quick.sweep(now)
+            idle += self._quick.busy
         for pool in self._pools.values():
             pool.sweep(now)
             idle += pool.idle

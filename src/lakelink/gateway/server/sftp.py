@@ -58,4 +58,4 @@ class SftpSessions:
         await self._shared.aclose()
 
     def _open(self, text: str) -> Coroutine[Any, Any, Location]:
-        return open_location(parse_location(text, self._document), OpenOptions(writable=True))
+        return open_location(parse_location(text, self._document), OpenOptions(writable=True, quick=True))
