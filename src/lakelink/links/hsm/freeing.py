@@ -44,9 +44,13 @@ class Freeing:
         by_path = {step.path: (step, going) for step in steps if (going := _going(step)) is not None}
         objects = [going for _, going in by_path.values()]
         refused: dict[str, LakelinkError] = {}
-        for going, lives in zip(objects, await self._living(objects), strict=True):
+        living = list(zip(objects, await self._living(objects), strict=True))
+        gone = await self._gone({origin for going, lives in living for origin in _copies(going, lives).values()})
+        for going, lives in living:
             step, _ = by_path[going.path]
-            still = await self._orphans(step, going, lives) or await self._free(step, going, _needing(going, lives))
+            orphans = [place for place, origin in _copies(going, lives).items() if origin in gone]
+            await self._reclaim(step, going, orphans)
+            still = orphans or await self._free(step, going, _needing(going, lives))
             if still:
                 refused[going.path] = PreconditionFailed(
                     f"the object at {display(going.path)} is still needed by {display(still[0])}, which is not loaded",
@@ -54,24 +58,25 @@ class Freeing:
                 )
         return refused
 
-    async def _orphans(self, step: Step, going: Going, lives: Sequence[Living]) -> list[str]:
-        """Stubs that stand for a copy of this object, which somebody else replaced or removed meanwhile: they stand for this one again. It would go as what
-        was moved away, and is the last to have the bytes.
-        """
-        copies = [(one.place, one.origin) for one in lives if one.origin and not going.is_origin(one.origin)]
-        copies = [(place, origin) for place, origin in copies if going.has_bytes_of(origin)]
-        there = await self._lake.stat([origin.path for _, origin in copies]) if copies else []
-        orphans = [
-            place
-            for (place, origin), found in zip(copies, there, strict=True)
+    async def _gone(self, origins: set[Origin]) -> set[Origin]:
+        """Those of them that are not in the lake as they were, as far as it says."""
+        asked = sorted(origins, key=lambda origin: origin.path)
+        there = await self._lake.stat([origin.path for origin in asked]) if asked else []
+        return {
+            origin
+            for origin, found in zip(asked, there, strict=True)
             if not isinstance(found, Entry) or not _is_version(origin, found)
-        ]
+        }
+
+    async def _reclaim(self, step: Step, going: Going, orphans: Sequence[str]) -> None:
+        """Stubs that stood for a copy of this object, which somebody else replaced or removed meanwhile, stand for this one again. It would go as what was
+        moved away, and is the last to have the bytes.
+        """
         seen = await self._files.stat(orphans) if orphans else []
         for place, files in zip(orphans, seen, strict=True):
             if isinstance(files, Entry) and step.lake is not None:
                 await self._heirs.reclaim(place, files, going.path, step.lake)
             self._note(place)
-        return orphans
 
     async def _free(self, step: Step, going: Going, places: Sequence[str]) -> Sequence[str]:
         """Where stubs need the object all the same. Names may move meanwhile: what came of it is asked of the files."""
@@ -99,6 +104,15 @@ class Freeing:
 def _needing(going: Going, lives: Sequence[Living]) -> list[str]:
     """Where stubs need the object."""
     return [one.place for one in lives if one.origin is None or going.is_origin(one.origin)]
+
+
+def _copies(going: Going, lives: Sequence[Living]) -> dict[str, Origin]:
+    """Where stubs stand for another object with the same bytes, and for which."""
+    return {
+        one.place: one.origin
+        for one in lives
+        if one.origin and not is_own(one.place) and not going.is_origin(one.origin) and going.has_bytes_of(one.origin)
+    }
 
 
 def _is_version(origin: Origin, found: Entry) -> bool:
