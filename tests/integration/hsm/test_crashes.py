@@ -32,6 +32,13 @@ def holders(scene: Scene) -> tuple[int, int]:
     return held.pid, held.spare
 
 
+def known_worker(scene: Scene) -> int:
+    held = find_holder(str(scene.backing))
+    assert held is not None
+    held.close()
+    return held.worker
+
+
 def is_gone(pid: int) -> bool:
     try:
         return "Z" in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[:1]
@@ -40,8 +47,9 @@ def is_gone(pid: int) -> bool:
 
 
 def freeze(scene: Scene) -> int:
-    """The worker stands still where it is; its number."""
+    """The worker stands still where it is, known to the holder; its number."""
     pid = scene.guard.crew.worker_pid
+    eventually(lambda: known_worker(scene) == pid)
     os.kill(pid, signal.SIGSTOP)
     return pid
 
