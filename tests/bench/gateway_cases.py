@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -96,8 +95,11 @@ def _lakelink(bench: Bench, stack: ExitStack, location: str) -> Server:
     directory = bench.place("gateway")
     _keys(directory)
     port = _port()
-    command = [sys.executable, "-m", "tests.bench.gateway_server", str(directory), str(port), location]
-    environment = {**os.environ, **bench.store.environment(bench.state)}
+    program = str(peers.BIN / "lakelink")
+    environment = {**os.environ, **bench.store.environment(directory / "state")}
+    user = [program, "gateway", "user", "add", "partner", "--home", location, "--key", str(directory / "key.pub")]
+    subprocess.run(user, check=True, stdout=subprocess.DEVNULL, env=environment)
+    command = [program, "gateway", "serve", "--listen", f"127.0.0.1:{port}"]
     return Server("lakelink", _started(stack, command, port, environment), port, "partner", directory)
 
 

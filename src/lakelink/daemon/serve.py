@@ -44,6 +44,7 @@ from lakelink.watch.webhook import WebhookReceiver
 TELL_EVERY_S = 1.0
 GRACE_S = 3.0  # beyond the deadline of a stop, for what does not hear any more
 STOPPED_HARD = 1
+VIEWS_WITHIN_S = 300.0  # then it says that it serves all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ class _Daemon:
             self._listen_to_signals(supervisor)
             await self._unless_stopped(self._gateway.start(self._document))
             tasks = [asyncio.create_task(self._tell(supervisor)), asyncio.create_task(self._keep_alive())]
+            await self._unless_stopped(supervisor.views(), VIEWS_WITHIN_S)
             self._announce(supervisor, told)
             await self._stop.wait()
             self._manager.stopping()
@@ -183,10 +185,10 @@ class _Daemon:
         self._manager.ready(_links(count))
         self._options.on_ready(self._describe())
 
-    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do it to its end, or until the daemon is to stop."""
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None], within_s: float | None = None) -> None:
+        """Do it to its end, or until the daemon is to stop, or for so long."""
         tasks = [asyncio.create_task(work), asyncio.create_task(self._wait_for_stop())]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

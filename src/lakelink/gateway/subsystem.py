@@ -40,7 +40,8 @@ class SftpSubsystem(asyncssh.SSHServerSession[bytes]):
         self.view = view
         self.done = asyncio.Event()
         self._session = Session(visitor, view, audit, limits, on_stored)
-        self._engine = Engine(self._session, self._send)
+        self._flush: Callable[[], None] | None = None
+        self._engine = Engine(self._session, self._send, self._sent)
         self._channel: asyncssh.SSHServerChannel[bytes] | None = None
         self._running: asyncio.Task[None] | None = None
         self._paused = False
@@ -62,7 +63,7 @@ class SftpSubsystem(asyncssh.SSHServerSession[bytes]):
 
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
         self._channel = chan
-        coalesce(chan.get_connection())
+        self._flush = coalesce(chan.get_connection())
         limit = self._session.limits.unsent_bytes
         chan.set_write_buffer_limits(high=limit, low=limit // 4)
 
@@ -104,6 +105,10 @@ class SftpSubsystem(asyncssh.SSHServerSession[bytes]):
             self._paused = False
             # Not from here: it would hand over more before this answer is done with.
             asyncio.get_running_loop().call_soon(channel.resume_reading)
+
+    def _sent(self) -> None:
+        if self._flush is not None:
+            self._flush()
 
     async def _run(self) -> None:
         try:

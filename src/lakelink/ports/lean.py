@@ -12,7 +12,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from lakelink.errors import StorageError, Unreachable
 from lakelink.ports.bulk import MIN_BULK_BYTES
@@ -90,8 +90,7 @@ class LeanConnection(asyncio.Protocol):
     # ── what asyncio calls ──
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport):
-            self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # of a stream, whatever loop made it
         sock = transport.get_extra_info("socket")
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -14,7 +14,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from lakelink.gateway.server import login
+from lakelink.gateway.server import login, options
 from lakelink.gateway.server.pace import Pace
 from lakelink.gateway.server.throttle import ThrottleRule
 from tests.integration.gateway.server_scene import PASSWORD, account, server
@@ -221,6 +221,29 @@ def test_who_is_idle_is_let_go(tmp_path):
                 async with asyncio.timeout(30):
                     await client.wait_closed()
             await scene.audited("idle")
+
+    asyncio.run(story())
+
+
+def test_a_client_that_is_silent_is_asked_whether_it_lives_and_let_go_when_it_does_not_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr(options, "KEEPALIVE_S", 0.2)
+    asked = []
+    answers = asyncssh.SSHClientConnection._process_keepalive_at_openssh_dot_com_global_request
+
+    def answer(self, packet):
+        asked.append(self)
+        answers(self, packet)
+
+    monkeypatch.setattr(asyncssh.SSHClientConnection, "_process_keepalive_at_openssh_dot_com_global_request", answer)
+
+    async def story():
+        async with server(tmp_path, [account()]) as scene, scene.connect() as alive, scene.connect() as dead:
+            dead._transport.pause_reading()
+            inside = scene.worker.server._inside
+            await scene.until(lambda: len(inside) == 1, "the silent one to be let go")
+            await scene.until(lambda: asked.count(alive) > 4, "the other one to be asked again and again")
+            assert len(inside) == 1
+            dead.abort()
 
     asyncio.run(story())
 

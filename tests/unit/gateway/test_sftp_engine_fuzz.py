@@ -47,7 +47,7 @@ class Bench:
         self.shared = Shared(self.options)
         visitor = Visitor(session="1", account=account, address="127.0.0.1")
         self.session = Session(visitor, View(account, opener, self.shared), self.audit.append, self.limits, on_stored)
-        self.engine = Engine(self.session, lambda data: self.sent.append(bytes(data)))
+        self.engine = Engine(self.session, lambda data: self.sent.append(bytes(data)), lambda: None)
 
     async def play(self, *pieces: bytes) -> list[bytes]:
         """Feed it, wait until it has worked on everything; the answers, one by one."""

@@ -23,6 +23,8 @@ FILE = "audit.log"
 WAITING = 20_000
 """So many lines may wait for the disk; what comes beyond is counted and dropped."""
 BATCH = 500
+GATHER_S = 0.02
+"""After it has written, the thread lets so much time pass: woken for each line, it and the sessions would take the interpreter lock from each other."""
 FLUSHED_WITHIN_S = 5.0
 _encode = msgspec.json.Encoder().encode
 
@@ -68,6 +70,7 @@ class AuditLog:
                 self._append(lines)
             if ended:
                 return
+            time.sleep(GATHER_S)
 
     def _batch(self) -> tuple[list[bytes], bool]:
         first = self._queue.get()

@@ -36,6 +36,11 @@ class Channel(asyncssh.SSHServerChannel[bytes]):
         super().__init__(connection, loop, False, False, False, 0, 0, None, "strict", WINDOW_BYTES, PACKET_BYTES)
         self.active_ns = time.time_ns()
 
+    def log_sent_packet(self, *_: Any, **__: Any) -> None:
+        """As `Connection.log_sent_packet`."""
+
+    log_received_packet = log_sent_packet
+
     def _cleanup(self, exc: Exception | None = None) -> None:
         super()._cleanup(exc)
         self._on_closed(self)

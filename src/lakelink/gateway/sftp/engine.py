@@ -8,11 +8,13 @@ by the two sides telling each other to wait.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from lakelink.errors import LakelinkError
 from lakelink.gateway.sftp import files, names
+from lakelink.gateway.sftp.eager import Begun
 from lakelink.gateway.sftp.extensions import EXTENSIONS, Handler, offer
 from lakelink.gateway.sftp.session import Session
 from lakelink.gateway.sftp.status import Status, sentence_of, status_of, status_packet
@@ -40,7 +42,7 @@ _AUDITED = frozenset({"open", "remove", "mkdir", "rmdir", "rename", "symlink", "
 _WRITE_HEADER_BYTES = 64
 
 Answer = bytes | memoryview
-Waiting = Coroutine[Any, Any, bytes]
+Waiting: TypeAlias = Coroutine[Any, Any, bytes]
 
 
 class Ended(Exception):
@@ -48,15 +50,19 @@ class Ended(Exception):
 
 
 class Engine:
-    """One session. `send` takes a whole answer and has copied it, or is done with it, when it returns."""
+    """One session. `send` takes a whole answer and has copied it, or is done with it, when it returns. `sent` is called where no more answers
+    follow at once, unless that is at the end of `feed`.
+    """
 
-    def __init__(self, session: Session, send: Callable[[Answer], None]) -> None:
+    def __init__(self, session: Session, send: Callable[[Answer], None], sent: Callable[[], None]) -> None:
         self._session = session
         self._send = send
+        self._sent = sent
         limits = session.limits
         self._framer = Framer(max(limits.packet_bytes, limits.write_bytes + _WRITE_HEADER_BYTES))
         self._reads = files.Answers(limits.read_bytes)
         self._waiting: tuple[bytes, str, Waiting] | None = None
+        self._task: asyncio.Task[Any] | None = None  # that of `run`
         self._begun = False
         self._said_all = False
         self._held_back = False
@@ -107,6 +113,7 @@ class Engine:
 
         Cancelled, it gives up what is open too.
         """
+        self._task = asyncio.current_task()
         try:
             while True:
                 await self._news.wait()
@@ -116,9 +123,22 @@ class Engine:
                 if self._ended is not None or (self._said_all and not self._held_back):
                     return
         finally:
-            if self._waiting is not None:
-                self._waiting[2].close()
-            await self._session.aclose()
+            self._task = None
+            try:
+                await self._give_up()
+            finally:
+                await self._session.aclose()
+
+    async def _give_up(self) -> None:
+        """What was begun, and nobody awaited yet, clears away what it has done so far."""
+        if self._waiting is None:
+            return
+        work, self._waiting = self._waiting[2], None
+        if isinstance(work, Begun):
+            with contextlib.suppress(asyncio.CancelledError, LakelinkError, Malformed, StopIteration):
+                work.cancel()
+                await work
+        work.close()
 
     async def _work(self) -> None:
         if self._waiting is None:
@@ -130,10 +150,12 @@ class Engine:
             answer = self._refused(request, name, error)
         except Malformed:
             answer = status_packet(request, Status.BAD_MESSAGE)
-        self._waiting = None
+        finally:
+            self._waiting = None
         if self._ended is None:
             self._send(answer)
             self._go_on()
+            self._sent()
 
     def _refused(self, request: bytes, name: str, error: LakelinkError) -> bytes:
         if name in _AUDITED:
@@ -221,5 +243,14 @@ class Engine:
         else:
             self._wait(request, "read", files.read(self._session, opened, request, span))
 
-    def _wait(self, request: bytes, name: str, coroutine: Coroutine[Any, Any, bytes]) -> None:
-        self._waiting = (request, name, coroutine)
+    def _wait(self, request: bytes, name: str, coroutine: Waiting) -> None:
+        """Answer at once what turns out not to have to wait: the turns of the loop that a task costs are more than most requests do."""
+        if self._task is None:
+            self._waiting = (request, name, coroutine)
+            return
+        try:
+            self._waiting = (request, name, Begun(coroutine, self._task))
+        except StopIteration as done:
+            self._send(done.value)
+        except LakelinkError as error:
+            self._send(self._refused(request, name, error))
