@@ -103,6 +103,23 @@ def test_users_are_added_shown_changed_and_removed_by_commands(here):
     assert here("gateway", "user", "remove", "acme").code == 1
 
 
+def test_what_keeps_a_user_out_is_told_and_a_key_may_be_given_itself(here):
+    line = (here.folder / "id.pub").read_text().strip()
+    ran = here("gateway", "user", "add", "bob", "--home", "later", "--key", line, "--proof", "key+password")
+    assert ran.code == 0
+    assert "bob has no password, so nobody can log in" in ran.err
+    assert f"{here.folder}/later is no directory" in ran.err
+    assert "(no login)" in here("gateway", "user", "list").out
+    ran = here("gateway", "user", "update", "bob", "--proof", "key", "--home", "home", "--bandwidth", "10MiB/s")
+    assert (ran.code, ran.err) == (0, "")
+    assert "bandwidth: 10 MiB/s" in here("gateway", "user", "show", "bob").out
+    fingerprint = here("gateway", "user", "show", "bob", "--json").json["keys"][0]["fingerprint"]
+    assert here("gateway", "user", "show", "acme", "--json").json["keys"][0]["fingerprint"] == fingerprint
+    assert here("gateway", "user", "key", "add", "bob", "--key", "nothing.pub").code == 2
+    assert here("gateway", "user", "key", "remove", "bob", fingerprint).out == "user bob has no keys\n"
+    assert here("gateway", "kick", "--unban", "nonsense").code == 2
+
+
 def test_a_password_comes_by_standard_input_and_is_never_shown(here):
     command = here.command("gateway", "user", "passwd", "acme", "--password-stdin")
     done = subprocess.run(
