@@ -63,14 +63,20 @@ def gateway(program, settings="", *options):
         process.stdout.close()
 
 
+def make_user(program, home):
+    """A key, and the user acme who has it."""
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", program.folder / "id"]
+    subprocess.run(command, check=True)
+    ran = program("gateway", "user", "add", "acme", "--home", home, "--key", "id.pub")
+    assert ran.code == 0, ran.err
+
+
 @pytest.fixture
 def here(tmp_path):
     """The program, a key, and the user acme at home in a directory."""
     program = InProcess(tmp_path)
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "id"], check=True)
     (tmp_path / "home").mkdir()
-    ran = program("gateway", "user", "add", "acme", "--home", "home", "--key", "id.pub")
-    assert ran.code == 0, ran.err
+    make_user(program, "home")
     return program
 
 

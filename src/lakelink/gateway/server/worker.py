@@ -30,6 +30,7 @@ from lakelink.gateway.server.remote import RemoteHub
 from lakelink.gateway.server.server import GatewayServer, Parts
 from lakelink.gateway.server.services import identity_service
 from lakelink.gateway.server.sftp import SftpSessions
+from lakelink.gateway.server.unfinished import Unfinished
 from lakelink.gateway.server.wire import LINE_BYTES
 from lakelink.gateway.telling import Telling
 from lakelink.gateway.workflows.service import WorkflowService
@@ -59,6 +60,9 @@ class Worker:
         self.passwords = PasswordChecker()
         telling = Telling(document, hub.changed if tells_changes else None)
         self.workflows = WorkflowService(document, directory, telling)
+        self.sessions = SftpSessions(
+            document, settings, spool, self.workflows.stored, telling, Unfinished(directory, SystemRandom().token())
+        )
         self._store = AccountStore(state_dir)
         places = (DeclaredAccounts(document), self._store)
         self.server = GatewayServer(
@@ -67,7 +71,7 @@ class Worker:
                 keys=HostKeys(state_dir, settings.host_keys).load(),
                 hub=hub,
                 authority=Authority(places, self.passwords, identity_service(document)),
-                sessions=SftpSessions(document, settings, spool, self.workflows.stored, telling),
+                sessions=self.sessions,
                 audit=self.audit,
                 random=SystemRandom(),
             )
@@ -111,6 +115,7 @@ async def _run(asked: argparse.Namespace) -> int:
     hub = RemoteHub(reader, writer)
     worker = Worker(Path(asked.state), document, read_gateway(document), hub, tells_changes=asked.tell_changes)
     await asyncio.to_thread(nobody)  # the first unknown user waits no longer than the second
+    await worker.sessions.sweep()
     drained = asyncio.Event()
     drains: list[asyncio.Task[None]] = []
 
