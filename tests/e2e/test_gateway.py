@@ -268,6 +268,12 @@ def test_a_reload_brings_new_settings_to_new_sessions_and_leaves_the_old_ones_al
             running.process.send_signal(signal.SIGHUP)
             async with running.connect():
                 assert running.status().policy == "compatible"
+                for worker in {each.worker for each in running.sessions()}:
+                    os.kill(worker, signal.SIGKILL)
+            async with (
+                running.connect()
+            ):  # a worker that is started again has the settings that hold, and not those of the file
+                assert running.status().policy == "compatible"
 
     with gateway(here) as running:
         asyncio.run(story(running))

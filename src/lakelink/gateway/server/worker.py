@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from lakelink.config.document import Document, load_document
+from lakelink.config.document import Document, parse_document
 from lakelink.config.gateway import GatewaySettings, read_gateway
 from lakelink.gateway.accounts.declared import DeclaredAccounts
 from lakelink.gateway.accounts.store import AccountStore, gateway_dir
@@ -93,6 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--listen", type=int, nargs="+", required=True)
     parser.add_argument("--state", required=True)
     parser.add_argument("--config", default="")
+    parser.add_argument("--settings", type=int)
     parser.add_argument("--log", default="text")
     parser.add_argument("--tell-changes", action="store_true")
     asked = parser.parse_args(arguments)
@@ -108,8 +109,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return asyncio.run(_run(asked))
 
 
+def _document(asked: argparse.Namespace) -> Document:
+    """As the gateway has read it; the file may be another by now."""
+    if not asked.config:
+        return Document()
+    with os.fdopen(asked.settings, encoding="utf-8") as file:
+        return parse_document(file.read(), Path(asked.config))
+
+
 async def _run(asked: argparse.Namespace) -> int:
-    document = load_document(asked.config) if asked.config else Document()
+    document = _document(asked)
     control = socket.socket(fileno=asked.control)
     reader, writer = await asyncio.open_connection(sock=control, limit=LINE_BYTES)
     hub = RemoteHub(reader, writer)
