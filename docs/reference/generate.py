@@ -61,7 +61,8 @@ ADVICE = {
     "LL420": "Nothing is wrong: what was to be read here has to be loaded first. Open the file, or `lakelink hsm restore PATH`; the link looks again by "
     "itself.",
     "LL421": "Typical of a tree that was restored or copied without its extended attributes. `lakelink hsm restore PATH` takes the lake's version; if "
-    "zeros are meant, write to the file. Until then neither side is changed.",
+    "zeros are meant, as in an empty disk image, `lakelink hsm accept PATH` says so. Until then neither side is changed, and whoever reads it "
+    "gets an I/O error.",
     "LL422": "Somebody removed or replaced the object, and the store keeps no versions, or the credentials do not reach them. If the store has an older "
     "version or a backup, put it back at the path that the message names; else remove the file.",
     "LL310": "Start the daemon: `lakelink serve`, or its unit. Does it use the same state directory (`LAKELINK_STATE_DIR`), and run as the same user? "

@@ -49,11 +49,24 @@ class Daemon(msgspec.Struct, frozen=True, kw_only=True):
     rss_bytes: int = 0
 
 
+class GatewayCondition(msgspec.Struct, frozen=True, kw_only=True):
+    """How the gateway of a daemon stands: `starting`, `running`, or `failed`, which is tried again and again."""
+
+    state: str
+    since_ns: int = 0
+    listening: list[str] = []  # HOST:PORT
+    sessions: int = 0
+    code: str = ""  # of what keeps it from starting
+    reason: str = ""
+    hint: str = ""
+
+
 class StatusReport(msgspec.Struct, frozen=True):
-    """How everything stands."""
+    """How everything stands. `gateway` None: the daemon is to run none."""
 
     daemon: Daemon
     links: list[LinkStatus]
+    gateway: GatewayCondition | None = None
 
 
 class LinkDetail(msgspec.Struct, frozen=True):

@@ -213,13 +213,14 @@ class CancelTask(Call[TaskInfo], frozen=True, kw_only=True):
 class HsmCommand(Call[HsmReport], frozen=True, kw_only=True):
     """Do something about the files of a lazy link, at and below these paths (of the link; "" is all of it).
 
+    "accept" is for single files that are holes: their zeros are meant.
     "release" with `older_than_s` or `until_free_bytes` goes by last use, the oldest first. `flags` are for "set" and "clear".
     """
 
     name = "link-hsm"
     long = True
     link: str
-    action: Literal["state", "restore", "release", "archive", "set", "clear"]
+    action: Literal["state", "restore", "release", "archive", "accept", "set", "clear"]
     paths: list[WirePath] = []
     include: list[str] = []
     flags: list[str] = []

@@ -103,6 +103,51 @@ def archive(*paths: str, output: Output = Output()) -> int:
     return _tell_states(_ask("archive", paths, quiet=output.quiet or output.json), output)
 
 
+@app.command(name="accept")
+def accept(*paths: str, output: Output = Output()) -> int:
+    """Say of files that are `unknown` that their zeros are meant.
+
+    A file that is one hole, has the size of its object and bears no mark may have been a stub, so it is neither read nor stored. If it is one of your
+    own, an empty disk image perhaps, this says so: it can be read, and is stored as any file, in the place of the object that is there.
+    Each file is named by itself; `lakelink hsm restore` is for those that did stand for an object.
+
+    For example:
+
+    ```
+    lakelink hsm accept /data/genomes/scratch/disk.img
+    ```
+
+    Args:
+        paths: files.
+    """
+    return tell_report(_ask("accept", paths), "accepted", output)
+
+
+@app.command(name="withdraw")
+def withdraw(*, output: Output = Output()) -> int:
+    """Take away the views of lazy links that nothing guards any more.
+
+    For the service manager, right after the daemon has ended: where every process that guards a tree was killed at once, nobody finds the tree at its
+    path any more until the daemon is back. Views that are guarded stay, and so does everything while a daemon runs.
+
+    For example:
+
+    ```
+    lakelink hsm withdraw
+    ```
+    """
+    from lakelink.cli.links.reach import alone
+    from lakelink.cli.result import print_json, print_lines
+    from lakelink.daemon.unguarded import withdraw as work
+
+    gone = alone(work, output.config)
+    if output.json:
+        print_json({"withdrawn": gone or []})
+    elif not output.quiet:
+        print_lines([f"{view} was not guarded, and is gone" for view in gone or []] or ["nothing had to go"])
+    return 0
+
+
 Flagged = Annotated[bool, Parameter(negative=())]
 
 

@@ -39,6 +39,9 @@ def serve(
     print_unit: Annotated[
         bool, flag(SERVING, "Print a unit for systemd that runs this program, and do nothing else.")
     ] = False,
+    print_lazy_drop_in: Annotated[
+        bool, flag(SERVING, "Print what the unit needs besides where links are lazy, and do nothing else.")
+    ] = False,
     output: Output = Output(),
 ) -> int:
     """Carry the changes of all links, until stopped.
@@ -56,10 +59,10 @@ def serve(
     lakelink serve --print-unit | sudo tee /etc/systemd/system/lakelink.service
     ```
     """
-    if print_unit:
-        from lakelink.daemon.unit import unit
+    if print_unit or print_lazy_drop_in:
+        from lakelink.daemon.unit import lazy_drop_in, unit
 
-        sys.stdout.write(unit())
+        sys.stdout.write(unit() if print_unit else lazy_drop_in())
         return 0
     from lakelink.config.state_dir import state_dir
     from lakelink.daemon.serve import ServeOptions

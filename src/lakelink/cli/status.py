@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from cyclopts import Parameter
 
@@ -16,12 +16,20 @@ from lakelink.model.units import format_bytes
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lakelink.api.answers import Daemon, StatusReport
+    from lakelink.api.answers import Daemon, GatewayCondition, StatusReport
     from lakelink.config.document import Document
     from lakelink.links.registry import Registry
     from lakelink.model.linkspec import LinkStatus
 
 CLEAR = "\x1b[H\x1b[J"
+
+
+class Shown(NamedTuple):
+    """What is to be told."""
+
+    daemon: Daemon | None
+    gateway: GatewayCondition | None
+    links: list[LinkStatus]
 
 
 def status(
@@ -35,7 +43,8 @@ def status(
     """Say how links stand.
 
     Their state, what is pending, what was carried and how fast, which conflicts and problems there are, how changes are noticed, and what is
-    guaranteed where two writers meet. Ends with 1 when a link needs somebody (MISCONFIGURED, FAILED), and with 4 when no daemon runs.
+    guaranteed where two writers meet; and how the gateway of the daemon stands, if it has one. Ends with 1 when a link needs somebody
+    (MISCONFIGURED, FAILED) or the gateway cannot start, and with 4 when no daemon runs.
 
     For example:
 
@@ -59,9 +68,9 @@ def status(
         report = ask(GetStatus())
     except NoDaemon as error:
         return _resting(names, error, output)
-    links = _chosen(report.links, names)
-    _print(report.daemon, links, output)
-    return _code(links)
+    shown = _of(report, names)
+    _print(shown, output)
+    return _code(shown)
 
 
 def _watch(names: tuple[str, ...], interval_s: float, output: Output) -> int:
@@ -71,11 +80,11 @@ def _watch(names: tuple[str, ...], interval_s: float, output: Output) -> int:
     live = sys.stdout.isatty() and not output.json
 
     def show(report: StatusReport) -> None:
-        links = _chosen(report.links, names)
+        shown = _of(report, names)
         if output.json:
-            sys.stdout.write(json.dumps(_document(report.daemon, links)) + "\n")
+            sys.stdout.write(json.dumps(_document(shown)) + "\n")
         else:
-            sys.stdout.write((CLEAR if live else "") + "".join(f"{line}\n" for line in _lines(report.daemon, links)))
+            sys.stdout.write((CLEAR if live else "") + "".join(f"{line}\n" for line in _lines(shown)))
         sys.stdout.flush()
 
     ask(Watch(interval_s=interval_s), show)
@@ -90,7 +99,7 @@ def _resting(names: tuple[str, ...], error: NoDaemon, output: Output) -> int:
     links = alone(_alone, output.config)
     if links is None:
         raise error  # one is just starting, and did not listen in time
-    _print(None, _chosen(links, names), output)
+    _print(Shown(None, None, _chosen(links, names)), output)
     return tell([error])
 
 
@@ -112,20 +121,26 @@ def _chosen(links: list[LinkStatus], names: tuple[str, ...]) -> list[LinkStatus]
     return [known[name] for name in names]
 
 
-def _print(daemon: Daemon | None, links: list[LinkStatus], output: Output) -> None:
+def _of(report: StatusReport, names: tuple[str, ...]) -> Shown:
+    """Who asks for links by name is told of these, and not of the gateway."""
+    return Shown(report.daemon, None if names else report.gateway, _chosen(report.links, names))
+
+
+def _print(shown: Shown, output: Output) -> None:
     if output.json:
         from lakelink.cli.result import print_json
 
-        print_json(_document(daemon, links))
+        print_json(_document(shown))
     elif not output.quiet:
         from lakelink.cli.result import print_lines
 
-        print_lines(_lines(daemon, links))
+        print_lines(_lines(shown))
 
 
-def _lines(daemon: Daemon | None, links: list[LinkStatus]) -> Iterator[str]:
+def _lines(shown: Shown) -> Iterator[str]:
     from lakelink.cli.links.told import status_lines
 
+    daemon = shown.daemon
     if daemon is not None:
         yield (
             f"daemon: process {daemon.pid}, {format_bytes(daemon.rss_bytes)}, {daemon.open_files} open files, "
@@ -133,16 +148,32 @@ def _lines(daemon: Daemon | None, links: list[LinkStatus]) -> Iterator[str]:
         )
         if daemon.settings_error:
             yield f"  the settings were refused, those of before hold: {daemon.settings_error}"
-    if not links:
+    if shown.gateway is not None:
+        yield from _gateway_lines(shown.gateway)
+    if not shown.links:
         yield "no links; make one with `lakelink link add NAME DIRECTORY s3://BUCKET/PREFIX`"
-    for link in links:
+    for link in shown.links:
         yield from status_lines(link)
 
 
-def _document(daemon: Daemon | None, links: list[LinkStatus]) -> dict[str, Any]:
+def _gateway_lines(gateway: GatewayCondition) -> Iterator[str]:
+    from lakelink.model.path import display
+
+    if gateway.state == "running":
+        crowd = f"{gateway.sessions} session{'' if gateway.sessions == 1 else 's'}"
+        yield f"gateway: running on {', '.join(gateway.listening)}, {crowd}"
+        return
+    yield f"gateway: {gateway.state}{', and tried again and again' if gateway.reason else ''}"
+    if gateway.reason:
+        yield f"  {gateway.code}: {display(gateway.reason)}"
+    if gateway.hint:
+        yield f"  {gateway.hint}"
+
+
+def _document(shown: Shown) -> dict[str, Any]:
     from lakelink.cli.links.told import stamp, status_fields
 
-    about = None
+    daemon, gateway, about = shown.daemon, shown.gateway, None
     if daemon is not None:
         about = {
             "pid": daemon.pid,
@@ -159,10 +190,23 @@ def _document(daemon: Daemon | None, links: list[LinkStatus]) -> dict[str, Any]:
             "threads": daemon.threads,
             "rss_bytes": daemon.rss_bytes,
         }
-    return {"daemon": about, "links": [status_fields(link) for link in links]}
+    found: dict[str, Any] = {"daemon": about, "links": [status_fields(link) for link in shown.links]}
+    if gateway is not None:
+        found["gateway"] = {
+            "state": gateway.state,
+            "since": stamp(gateway.since_ns),
+            "listening": gateway.listening,
+            "sessions": gateway.sessions,
+            "code": gateway.code,
+            "reason": gateway.reason,
+            "hint": gateway.hint,
+        }
+    return found
 
 
-def _code(links: list[LinkStatus]) -> int:
+def _code(shown: Shown) -> int:
     from lakelink.cli.links.told import NEEDS_SOMEBODY
 
-    return 1 if any(link.state in NEEDS_SOMEBODY for link in links) else 0
+    if shown.gateway is not None and shown.gateway.state == "failed":
+        return 1
+    return 1 if any(link.state in NEEDS_SOMEBODY for link in shown.links) else 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,23 +189,3 @@ def _banner(section: Section) -> str:
         return Path(file.value).read_bytes()[:LONGEST_BANNER_BYTES].decode("utf-8", "replace")
     except OSError as error:
         raise ConfigError(f"{file.origin}: {file.value} cannot be read: {error.strerror}") from error
-
-
-def read_private(setting: Setting[str], what: str) -> str:
-    """The content of a file that only its owner can read, without the line break at its end.
-
-    Raises:
-        ConfigError: it cannot be read, is empty, or others can read it.
-    """
-    path = Path(setting.value).expanduser()
-    try:
-        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise ConfigError(f"{setting.origin}: {path} can be read by others", hint=f"chmod 600 {path}")
-        text = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{setting.origin}: {path} cannot be read", hint=f"It holds {what} and nothing else."
-        ) from error
-    if not text:
-        raise ConfigError(f"{setting.origin}: {path} is empty", hint=f"It holds {what} and nothing else.")
-    return text

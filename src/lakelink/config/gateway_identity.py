@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lakelink.config.document import Document
-from lakelink.config.gateway import read_private
+from lakelink.config.private import read_secret
 from lakelink.config.secret import Secret
 from lakelink.config.settings import Section
 from lakelink.errors import ConfigError
@@ -41,19 +41,9 @@ def read_identity(document: Document, environ: Mapping[str, str] = os.environ) -
     url = section.text("url").value
     if not url:
         raise ConfigError(f"{section.where('url')} is missing", hint='For example url = "https://id.example.com/sftp".')
-    variable, file = section.text("token_env"), section.text("token_file")
-    token = Secret("")
-    if variable.value:
-        if not environ.get(variable.value):
-            raise ConfigError(
-                f"{variable.origin}: the variable {variable.value} is not set", hint="Set it, or name another."
-            )
-        token = Secret(environ[variable.value])
-    elif file.value:
-        token = Secret(read_private(file, "the token"))
     identity = Identity(
         url=url,
-        token=token,
+        token=read_secret(section, "token", "the token", environ),
         ca_bundle=section.text("ca_bundle").value,
         timeout_s=_between(section, "timeout", 5.0, LONGEST_TIMEOUT_S),
         cache_s=_between(section, "cache", 10.0, LONGEST_CACHE_S),

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lakelink.config.document import Document
-from lakelink.config.gateway import read_private
 from lakelink.config.locations import NAME
+from lakelink.config.private import read_secret
 from lakelink.config.secret import Secret
 from lakelink.config.settings import Section
 from lakelink.errors import ConfigError
@@ -81,7 +81,7 @@ def _read(document: Document, table: Any, environ: Mapping[str, str]) -> Workflo
         files=section.texts("files", ("*",)).value,
         run=_run(section),
         webhook=section.text("webhook").value,
-        webhook_secret=_secret(section, environ),
+        webhook_secret=read_secret(section, "webhook_secret", "the secret", environ),
         ca_bundle=section.text("ca_bundle").value,
         copy=_target(section, "copy"),
         move=_target(section, "move"),
@@ -156,12 +156,3 @@ def _tag(section: Section, raw: Any) -> dict[str, str]:
             f"{section.where('tag')} has to be a table of up to {MOST_TAGS} texts", hint='tag = { status = "new" }'
         )
     return dict(raw)
-
-
-def _secret(section: Section, environ: Mapping[str, str]) -> Secret:
-    variable, file = section.text("webhook_secret_env"), section.text("webhook_secret_file")
-    if variable.value:
-        if not environ.get(variable.value):
-            raise ConfigError(f"{variable.origin}: the variable {variable.value} is not set")
-        return Secret(environ[variable.value])
-    return Secret(read_private(file, "the secret")) if file.value else Secret("")

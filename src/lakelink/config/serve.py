@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from lakelink.config.document import Document
+from lakelink.config.private import read_secret
 from lakelink.config.secret import Secret
 from lakelink.config.settings import Section, Setting
 from lakelink.errors import ConfigError
@@ -65,7 +64,7 @@ def read_serve(document: Document, environ: Mapping[str, str] = os.environ) -> S
     section = Section(document, ("serve",), document.section("serve"), environ)
     metrics = _address(section.text("metrics", variable="LAKELINK_METRICS"), "metrics")
     webhook = _address(section.text("webhook"), "webhook")
-    token = _token(section, environ)
+    token = read_secret(section, "webhook_token", "the token", environ)
     cert, key = section.text("webhook_cert").value, section.text("webhook_key").value
     stop_within_s = section.duration_s("stop_within", STOP_WITHIN_S).value
     section.finish()
@@ -82,30 +81,3 @@ def _address(setting: Setting[str], key: str) -> Address | None:
         return parse_address(setting.value) if setting.value else None
     except ValueError as error:
         raise ConfigError(f"{setting.origin}: {error}", hint=f'For example {key} = "127.0.0.1:9464".') from error
-
-
-def _token(section: Section, environ: Mapping[str, str]) -> Secret:
-    """The token is named and never written into the settings."""
-    variable, file = section.text("webhook_token_env"), section.text("webhook_token_file")
-    if variable.value and file.value:
-        raise ConfigError(f"{file.origin} and webhook_token_env name two tokens", hint="Keep one of them.")
-    if variable.value:
-        if not environ.get(variable.value):
-            raise ConfigError(
-                f"{variable.origin}: the variable {variable.value} is not set", hint="Set it, or name another."
-            )
-        return Secret(environ[variable.value])
-    if not file.value:
-        return Secret("")
-    path = Path(file.value).expanduser()
-    try:
-        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise ConfigError(f"{file.origin}: {path} can be read by others", hint=f"chmod 600 {path}")
-        token = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{file.origin}: {path} cannot be read", hint="It holds the token and nothing else."
-        ) from error
-    if not token:
-        raise ConfigError(f"{file.origin}: {path} is empty", hint="It holds the token and nothing else.")
-    return Secret(token)

@@ -24,6 +24,7 @@ from lakelink.gateway.server.crew import Crew
 from lakelink.gateway.server.hostkeys import HostKeys
 from lakelink.gateway.server.member import CrewPlan
 from lakelink.gateway.server.services import identity_service
+from lakelink.gateway.telling import Hear
 from lakelink.gateway.workflows.steps import check_workflow
 from lakelink.model.gateway import GatewayStatus, LiveSession
 from lakelink.obs import log
@@ -38,6 +39,7 @@ class GatewayOptions:
     config: str | None = None
     listen: str = ""
     log_form: str = "text"
+    on_changed: Hear | None = None  # hears what users change in the lake
 
 
 def check_gateway(document: Document) -> None:
@@ -94,6 +96,8 @@ class GatewayService:
             keys.ensure()
             keys.list()
             crew = Crew(self._plan())
+            if self._options.on_changed is not None:
+                crew.shared.on_changed = self._options.on_changed
             await crew.start()
             self._crew = crew
             self._server = ApiServer(directory, self)
@@ -204,6 +208,7 @@ class GatewayService:
             config=self._config(),
             settings=self.settings,
             log_form=self._options.log_form,
+            tells_changes=self._options.on_changed is not None,
         )
 
     def _config(self) -> str:

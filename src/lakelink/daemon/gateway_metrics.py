@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lakelink.api.answers import GatewayCondition
 from lakelink.daemon.metrics import Family
 from lakelink.model.gateway import GatewayStatus
 
@@ -16,8 +17,18 @@ _COUNTERS = {
 }
 
 
-def gateway_families(status: GatewayStatus) -> Iterator[Family]:
-    """The metrics of one gateway."""
+def gateway_families(condition: GatewayCondition | None, status: GatewayStatus | None) -> Iterator[Family]:
+    """The metrics of the gateway of a daemon; none where it is to run none."""
+    if condition is None:
+        return
+    up = Family("lakelink_gateway_up", "gauge", "1 while it takes connections; 0 while it cannot start.")
+    up.add({}, int(status is not None))
+    yield up
+    if status is not None:
+        yield from _families(status)
+
+
+def _families(status: GatewayStatus) -> Iterator[Family]:
     counts = dict(status.counts)
     for name, text, value in (
         ("sessions", "Users who are logged in.", status.sessions),

@@ -26,12 +26,12 @@ from lakelink.api.answers import (
 )
 from lakelink.daemon import journals
 from lakelink.daemon.admission import admit
-from lakelink.daemon.gateway import GatewayService
+from lakelink.daemon.gateway_keeper import GatewayKeeper
 from lakelink.daemon.hsm import carry_out, hsm_report, refuse_released
 from lakelink.daemon.keeper import Keeper
 from lakelink.daemon.server import Asked
 from lakelink.daemon.supervisor import Supervisor, refuse_queued
-from lakelink.errors import InternalError, NotFound
+from lakelink.errors import InternalError
 from lakelink.links.hsm.commands import Report
 from lakelink.links.stores import Stores
 from lakelink.model.linkspec import LinkSpec, LinkStatus
@@ -52,7 +52,7 @@ class Handlers:
         supervisor: Supervisor,
         describe: Callable[[], Daemon],
         reload: Callable[[], Awaitable[list[str]]],
-        gateway: Callable[[], GatewayService | None] = lambda: None,
+        gateway: GatewayKeeper,
     ) -> None:
         self._supervisor = supervisor
         self._describe = describe
@@ -92,20 +92,14 @@ class Handlers:
         """
         handler = self._by_call.get(type(asked.call))
         if handler is None and isinstance(asked.call, calls.GATEWAY):
-            return await self._of_gateway(asked)
+            return await self._gateway(asked)
         if handler is None:
             raise InternalError(f"nobody carries out {asked.call.name}")
         return await handler(asked.call, asked)
 
-    async def _of_gateway(self, asked: Asked) -> Any:
-        gateway = self._gateway()
-        if gateway is None:
-            raise NotFound("this daemon runs no gateway", hint="A [gateway] section in its settings makes it run one.")
-        return await gateway(asked)
-
     def report(self) -> StatusReport:
         """How everything stands."""
-        return StatusReport(self._describe(), self._supervisor.statuses())
+        return StatusReport(self._describe(), self._supervisor.statuses(), self._gateway.condition())
 
     async def _daemon(self, _call: calls.DescribeDaemon, _asked: Asked) -> Daemon:
         return self._describe()

@@ -31,6 +31,8 @@ async def carry_out(link: OpenLink, call: HsmCommand, report: Report) -> None:
         case "archive":
             await link.survey(paths)
             report.named = (await commands.state(paths)).named
+        case "accept":
+            await commands.accept(paths, report)
         case "set" | "clear":
             await commands.flag(paths, call.flags, clear=call.action == "clear", report=report)
 

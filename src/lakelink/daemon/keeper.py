@@ -76,6 +76,10 @@ class Keeper:
             )
         return self._link
 
+    async def tried(self) -> None:
+        """Returns once it was opened, or that failed."""
+        await self._tried.wait()
+
     async def opened(self) -> OpenLink:
         """The open link; one that is just being opened is waited for.
 

@@ -1,4 +1,4 @@
-"""How links hear of changes of their lake: from the queue that a link names, else from the daemon's webhook."""
+"""How links hear of changes of their lake: from the queue that a link names, else from the daemon's webhook; and from the daemon's own gateway."""
 
 from __future__ import annotations
 
@@ -43,8 +43,22 @@ def subscribe(feeds: LakeFeeds, spec: LinkSpec, document: Document) -> LakeFeed 
     lake = parse_location(spec.lake, document)
     if not lake.url.startswith("s3://"):
         return None
+    return feeds.subscribe(spec.events, queue_access(lake), *_place(lake))
+
+
+def subscribe_to_gateway(feeds: LakeFeeds, spec: LinkSpec, document: Document) -> LakeFeed | None:
+    """What users of this daemon's gateway change in a link's lake; None where that is no store.
+
+    Raises:
+        UsageError, ConfigError: the location is wrong.
+    """
+    lake = parse_location(spec.lake, document)
+    return feeds.notices.subscribe(*_place(lake)) if lake.url.startswith("s3://") else None
+
+
+def _place(lake: LocationSpec) -> tuple[str, str]:
     bucket, _, prefix = lake.url.removeprefix("s3://").partition("/")
-    return feeds.subscribe(spec.events, queue_access(lake), bucket, prefix)
+    return bucket, prefix
 
 
 def queue_access(lake: LocationSpec) -> QueueAccess:

@@ -14,7 +14,7 @@ from typing import Literal
 from lakelink.config.document import Document
 from lakelink.core.brake import Brake
 from lakelink.daemon.journals import journal_path
-from lakelink.daemon.lake_feeds import subscribe
+from lakelink.daemon.lake_feeds import subscribe, subscribe_to_gateway
 from lakelink.daemon.lazy_tree import open_tree, tending_of, tree_of
 from lakelink.engine.supervise import together
 from lakelink.errors import LakelinkError
@@ -209,9 +209,10 @@ class LinkOpener:
         feeds = [SidedFeed("files", chosen.feed)]
         why = [f"here: {' '.join(filter(None, (chosen.why, chosen.caveat)))}"]
         pushed = subscribe(self._lake_feeds, spec, document)
-        if pushed is not None:
-            stack.push_async_callback(pushed.aclose)
-            feeds.append(SidedFeed("lake", pushed))
+        for feed in (pushed, subscribe_to_gateway(self._lake_feeds, spec, document)):
+            if feed is not None:
+                stack.push_async_callback(feed.aclose)
+                feeds.append(SidedFeed("lake", feed))
         return feeds, [*why, _of_lake(spec, pushed)]
 
 

@@ -8,18 +8,19 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lakelink import __version__
 from lakelink.api.answers import Daemon
 from lakelink.config.document import Document, find_document, load_document
-from lakelink.config.gateway import has_gateway
 from lakelink.config.serve import Address, ServeSettings, read_serve
 from lakelink.daemon import process
-from lakelink.daemon.gateway import GatewayOptions, GatewayService, check_gateway
+from lakelink.daemon.gateway import GatewayOptions, check_gateway
+from lakelink.daemon.gateway_keeper import GatewayKeeper
 from lakelink.daemon.gateway_metrics import gateway_families
 from lakelink.daemon.handlers import Handlers
 from lakelink.daemon.lake_feeds import start_webhook
@@ -32,14 +33,18 @@ from lakelink.daemon.server import ApiServer
 from lakelink.daemon.supervise import outcome
 from lakelink.daemon.supervisor import Supervisor
 from lakelink.errors import LakelinkError, StorageError
+from lakelink.gateway.telling import Changed
 from lakelink.obs import log
 from lakelink.obs.log import Event
 from lakelink.watch.lake import LakeFeeds
+from lakelink.watch.notices import Notices
+from lakelink.watch.s3_events import KeyEvent
 from lakelink.watch.webhook import WebhookReceiver
 
 TELL_EVERY_S = 1.0
 GRACE_S = 3.0  # beyond the deadline of a stop, for what does not hear any more
 STOPPED_HARD = 1
+VIEWS_WITHIN_S = 300.0  # then it says that it serves all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,15 @@ class _Daemon:
         self._started_ns = time.time_ns()
         self._metrics: MetricsServer | None = None
         self._webhook: WebhookReceiver | None = None
-        self._gateway: GatewayService | None = None
+        self._notices: Notices | None = None
+        self._gateway = GatewayKeeper(
+            GatewayOptions(
+                state_dir=options.state_dir,
+                config=options.config,
+                log_form=options.log_form,
+                on_changed=self._changed,
+            )
+        )
         self._settings_error = ""
         self._said = ""  # to the service manager
         self._reloading = asyncio.Lock()
@@ -87,11 +100,11 @@ class _Daemon:
         async with AsyncExitStack() as stack:
             self._webhook = await start_webhook(self._settings.webhook)
             lake_feeds = LakeFeeds(self._webhook)
+            self._notices = lake_feeds.notices
             stack.push_async_callback(lake_feeds.aclose)
             opener = LinkOpener(state_dir, lambda: supervisor.document, lake_feeds)
             supervisor = Supervisor(state_dir, self._document, opener)
-            self._gateway = self._gateway_of(self._document)
-            handlers = Handlers(supervisor, self._describe, lambda: self._reload(supervisor), lambda: self._gateway)
+            handlers = Handlers(supervisor, self._describe, lambda: self._reload(supervisor), self._gateway)
             await self._start_metrics(supervisor, stack)
             told = supervisor.start()
             server = ApiServer(state_dir, handlers)
@@ -102,16 +115,15 @@ class _Daemon:
                     f"the socket in {state_dir} cannot be made: {error.strerror}", hint="Check the directory's rights."
                 ) from error
             stack.push_async_callback(server.aclose)
-            if self._gateway is not None:
-                await self._gateway.start()
-                stack.push_async_callback(self._gateway.stop, 0.0)
+            stack.push_async_callback(self._gateway.stop, 0.0)
             self._listen_to_signals(supervisor)
+            await self._unless_stopped(self._gateway.start(self._document))
             tasks = [asyncio.create_task(self._tell(supervisor)), asyncio.create_task(self._keep_alive())]
+            await self._unless_stopped(supervisor.views(), VIEWS_WITHIN_S)
             self._announce(supervisor, told)
             await self._stop.wait()
             self._manager.stopping()
-            if self._gateway is not None:  # first, so that links still carry what was just uploaded
-                await self._gateway.stop()
+            await self._gateway.stop()  # first, so that links still carry what was just uploaded
             hard = self._stop_hard_after(self._settings.stop_within_s + GRACE_S)
             for task in tasks:
                 task.cancel()
@@ -124,6 +136,11 @@ class _Daemon:
             logging.shutdown()
             os._exit(STOPPED_HARD)
         return 0
+
+    def _changed(self, change: Changed) -> None:
+        """A user of the gateway changed something in the lake: links hear of it from us, whatever the store tells and when."""
+        if self._notices is not None:
+            self._notices.tell(KeyEvent(change.bucket, change.key, subtree=change.subtree))
 
     def _describe(self) -> Daemon:
         used = process.usage()
@@ -151,7 +168,7 @@ class _Daemon:
 
         def page() -> str:
             started_s = self._started_ns / 1e9
-            more = gateway_families(self._gateway.status()) if self._gateway and self._gateway.is_running else ()
+            more = gateway_families(self._gateway.condition(), self._gateway.status())
             used = process.usage()
             return render(supervisor.statuses(), used, started_s=started_s, version=__version__, more=more)
 
@@ -167,6 +184,17 @@ class _Daemon:
         log.emit(logging.INFO, Event.DAEMON_STARTED, {"pid": os.getpid(), "links": count})
         self._manager.ready(_links(count))
         self._options.on_ready(self._describe())
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None], within_s: float | None = None) -> None:
+        """Do it to its end, or until the daemon is to stop, or for so long."""
+        tasks = [asyncio.create_task(work), asyncio.create_task(self._wait_for_stop())]
+        await asyncio.wait(tasks, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _wait_for_stop(self) -> None:
+        await self._stop.wait()
 
     def _listen_to_signals(self, supervisor: Supervisor) -> None:
         loop = asyncio.get_running_loop()
@@ -195,7 +223,7 @@ class _Daemon:
                 settings = read_serve(document)
                 check_gateway(document)
                 told = await supervisor.reload(document)
-                told += await self._reload_gateway(document)
+                told += await self._gateway.reload(document)
             except LakelinkError as error:
                 self._settings_error = error.message
                 log.emit(
@@ -215,29 +243,6 @@ class _Daemon:
                 log.emit(logging.INFO, Event.SETTINGS_READ, {"message": sentence})
             return told
 
-    def _gateway_of(self, document: Document) -> GatewayService | None:
-        if not has_gateway(document):
-            return None
-        form = self._options.log_form
-        return GatewayService(
-            GatewayOptions(state_dir=self._options.state_dir, config=self._options.config, log_form=form), document
-        )
-
-    async def _reload_gateway(self, document: Document) -> list[str]:
-        """One that is there takes its settings over; one whose section came or went is started or drained."""
-        if self._gateway is not None and has_gateway(document):
-            return await self._gateway.reload(document)
-        if self._gateway is not None:
-            gateway, self._gateway = self._gateway, None
-            await gateway.stop()
-            return ["the gateway is stopped, since its section is gone"]
-        fresh = self._gateway_of(document)
-        if fresh is None:
-            return []
-        await fresh.start()
-        self._gateway = fresh
-        return ["the gateway is started"]
-
     async def _tell(self, supervisor: Supervisor) -> None:
         """Changes of state to the log, the sum of all to the service manager."""
         while True:
@@ -248,6 +253,8 @@ class _Daemon:
         supervisor.tell_changes()
         statuses = supervisor.statuses()
         bad = [status.name for status in statuses if status.reason]
+        gateway = self._gateway.condition()
+        bad += ["the gateway"] if gateway is not None and gateway.reason else []
         now = _links(len(statuses)) + (f", in trouble: {', '.join(bad)}" if bad else "")
         if now != self._said:
             self._said = now

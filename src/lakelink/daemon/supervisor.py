@@ -59,6 +59,11 @@ class Supervisor:
             self._take_up(spec)
         return _sentences(changed.added, changed.updated, changed.paused)
 
+    async def views(self) -> None:
+        """Returns once every lazy link has its view, or cannot have it now: whoever starts after the daemon finds files there."""
+        lazy = [keeper for keeper in self._keepers.values() if keeper.spec.lazy is not None]
+        await asyncio.gather(*(keeper.tried() for keeper in lazy))
+
     async def stop(self, within_s: float) -> bool:
         """End all links, all at once; whether each ended in time."""
         ended = await asyncio.gather(*(keeper.stop(within_s) for keeper in self._keepers.values()))

@@ -53,7 +53,13 @@ class Crew:
         """What is done to both sides, in the way of this link."""
         if self.lazy is None:
             return Effects(self.files, self.lake)
-        return LazyEffects(self.files, self.lake, self.lazy, lambda path: self.note_both(path, self.clock.monotonic()))
+        return LazyEffects(
+            self.files,
+            self.lake,
+            self.lazy,
+            lambda path: self.note_both(path, self.clock.monotonic()),
+            self.journal.by_inode,
+        )
 
     def keeper(self, effects: Effects) -> Keeper:
         """Who settles conflicts, in the way of this link."""

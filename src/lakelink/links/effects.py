@@ -79,6 +79,10 @@ class Effects:
         }
         return await acts[verb](steps)
 
+    async def adoptable(self, step: Step) -> LakelinkError | None:  # noqa: ARG002  # of a plain link everything is
+        """Why both sides cannot agree on what was seen at a path yet; None: they can, and nothing has to be done for it."""
+        return None
+
     # ── files to lake ──
 
     async def export(self, steps: Sequence[Step]) -> list[Answer]:

@@ -80,7 +80,14 @@ class Judge:
             decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
         if decision is None:
             return self._unchanged(look)
+        if decision.verb is Verb.ADOPT and (needed := await self._is_needed(look, decision)) is not None:
+            return self.failed(look, needed)
         return None if await self._waits_for_writer(look, decision.verb) else self._act(look, decision)
+
+    async def _is_needed(self, look: Look, decision: Decision) -> LakelinkError | None:
+        """Why both sides cannot agree on what is there yet: of a lazy link the file that was known for the object may stand for it elsewhere."""
+        step = Step(look, decision.verb, decision.files, decision.lake, decision.reason)
+        return await self._crew.effects().adoptable(step)
 
     async def _waits_for_writer(self, look: Look, verb: Verb) -> bool:
         if verb is Verb.EXPORT:
@@ -340,7 +347,8 @@ def _unknown(look: Look) -> LakelinkError:
     if isinstance(look.files, Entry) and not look.files.resident:
         return ContentUnknown(
             f"{display(look.path)} has the size of its object and not one byte, and nothing says that zeros are meant",
-            hint="It may have lost its attributes in a copy or a restore: `lakelink hsm restore` takes the lake's version.",
+            hint="It may have lost its attributes in a copy or a restore: `lakelink hsm restore` takes the lake's version. If its zeros are meant, "
+            "`lakelink hsm accept` says so.",
         )
     return LakelinkError("a side could not be looked at")
 

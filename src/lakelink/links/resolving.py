@@ -9,6 +9,7 @@ from lakelink.errors import LakelinkError, PreconditionFailed, UsageError
 from lakelink.links.crew import Crew
 from lakelink.links.dirty import FILES
 from lakelink.links.effects import Step
+from lakelink.links.hsm.lazy import is_here
 from lakelink.links.observe import Look
 from lakelink.locations.base import Delete, Write
 from lakelink.locations.content import Content
@@ -46,17 +47,8 @@ async def _settle_copy(crew: Crew, clash: Clash, keep: Keep) -> None:
     if not isinstance(kept, Entry):
         raise PreconditionFailed(f"{display(copy)} is not there", hint="Was it moved? Then keep both.")
     if keep == "files":
-        old = there if isinstance(there, Entry) else None
-        if old is not None and old.kind is Kind.DIR:
-            raise PreconditionFailed(
-                f"{display(path)} is a directory", hint="Move the copy where it belongs, then keep both."
-            )
-        content = await _content(crew, copy, kept)
-        write = Write(path, kept.kind, content, kept.posix, Expect(old.version if old else None))
-        (answer,) = await crew.files.write([write])
-        if isinstance(answer, LakelinkError):
-            raise answer
-        await crew.files.flush()  # the copy goes only when its bytes are safe at the path
+        await _put_back(crew, path, (copy, kept), there if isinstance(there, Entry) else None)
+    await _have_bytes(crew, copy, kept)  # in the trash they have to be there
     (error,) = await crew.files.delete([Delete(copy, kept.kind, Expect(kept.version))])
     now_s = crew.clock.monotonic()
     for changed in (path, copy):
@@ -65,11 +57,42 @@ async def _settle_copy(crew: Crew, clash: Clash, keep: Keep) -> None:
         raise error
 
 
+async def _put_back(crew: Crew, path: str, copy: tuple[str, Entry], old: Entry | None) -> None:
+    """The copy's content takes the place of what is at the path, which goes to the trash with its bytes."""
+    name, kept = copy
+    if old is not None and old.kind is Kind.DIR:
+        raise PreconditionFailed(
+            f"{display(path)} is a directory", hint="Move the copy where it belongs, then keep both."
+        )
+    if old is not None:
+        await _have_bytes(crew, path, old)
+    content = await _content(crew, name, kept)
+    write = Write(path, kept.kind, content, kept.posix, Expect(old.version if old else None))
+    (answer,) = await crew.files.write([write])
+    if isinstance(answer, LakelinkError):
+        raise answer
+    await crew.files.flush()  # the copy goes only when its bytes are safe at the path
+
+
 async def _content(crew: Crew, path: str, entry: Entry) -> Content:
     """What the file holds; of a lazy link it may have to be loaded first."""
-    if crew.lazy is not None and not entry.resident:
-        await crew.lazy.load([path])
+    await _have_bytes(crew, path, entry)
     return await open_content(path, crew.files, entry)
+
+
+async def _have_bytes(crew: Crew, path: str, entry: Entry) -> None:
+    """Its bytes are here, also where the link is lazy.
+
+    Raises:
+        PreconditionFailed: they cannot be had.
+    """
+    if crew.lazy is None or entry.resident:
+        return
+    (result,) = await crew.lazy.load([path])
+    if not is_here(result):
+        raise result.error or PreconditionFailed(
+            f"{display(path)} cannot be loaded: {result.outcome.value}", hint="Is the store there? Try again."
+        )
 
 
 async def _settle_standing(crew: Crew, clash: Clash, keep: Keep) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_to_bytes
 
@@ -35,7 +35,6 @@ class OpenOptions:
     writable: bool = True  # False: it has to exist, and nothing is ever made or removed
     bandwidth_bytes_per_s: int | None = None
     concurrency: int | None = None
-    quick: bool = False  # somebody waits for each small request by itself: see `ports.quick`
     storage_class: str | None = None
     sse: str | None = None
     staged_completion: bool = False  # see S3Options
@@ -178,7 +177,7 @@ def _s3_location(spec: LocationSpec, options: OpenOptions) -> Location:
     defaults = S3Options()
     return open_s3(
         spec.url,
-        replace(s3_access(given), quick=options.quick),
+        s3_access(given),
         S3Options(
             addressing=Addressing(given.get("addressing", defaults.addressing)),
             storage_class=options.storage_class or given.get("storage_class", ""),

@@ -15,12 +15,11 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from lakelink.errors import Unreachable
-from lakelink.ports.crt_io import Endpoint, TlsSettings
+from lakelink.ports.crt_io import Endpoint, TlsSettings, proxy_url
 from lakelink.ports.wire import Chunk, WireRequest, WireResponse
 
 if TYPE_CHECKING:
@@ -49,23 +48,24 @@ class Message(Protocol):
     def headers(self) -> Iterable[tuple[str, str]]: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """How patient connections are that this process makes itself, and whether the endpoint is behind a proxy: then there are none."""
-
-    connect_timeout_s: float = 10.0
-    stall_timeout_s: float = 60.0
-    proxied: bool = False
-
-
 class BulkReceiver:
     """Receives answers of 1 MiB and more for one endpoint and its virtual hosts. Belongs to one event loop."""
 
-    def __init__(self, endpoint: Endpoint, tls: TlsSettings, terms: Terms) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        tls: TlsSettings,
+        *,
+        connect_timeout_s: float,
+        stall_timeout_s: float,
+        proxy: str | None,
+        environ: Mapping[str, str],
+    ) -> None:
         self._endpoint = endpoint
         self._tls = tls
-        self._terms = terms
-        self._usable = not terms.proxied
+        self._connect_timeout_s = connect_timeout_s
+        self._stall_timeout_s = stall_timeout_s
+        self._usable = not proxy_url(endpoint, proxy, environ)
         self._context: ssl.SSLContext | None = None
         self._free: list[tuple[_Line, float]] = []
         self._running: set[_Answer] = set()
@@ -128,25 +128,20 @@ class BulkReceiver:
         for number in reversed(range(len(self._free))):
             if self._free[number][0].host == host:
                 return self._free.pop(number)[0]
-        return _Line(host, self._connection(host), self._terms.stall_timeout_s)
+        return _Line(host, self._connection(host), self._stall_timeout_s)
 
     def _connection(self, host: str) -> http.client.HTTPConnection:
         name = host.partition(":")[0] or self._endpoint.host  # a virtual host is a name, never an IPv6 address
         if not self._endpoint.tls:
-            return http.client.HTTPConnection(name, self._endpoint.port, timeout=self._terms.connect_timeout_s)
+            return http.client.HTTPConnection(name, self._endpoint.port, timeout=self._connect_timeout_s)
         if self._context is None:
-            self._context = ssl_context(self._tls)
+            self._context = _context(self._tls)
         return http.client.HTTPSConnection(
-            name, self._endpoint.port, timeout=self._terms.connect_timeout_s, context=self._context
+            name, self._endpoint.port, timeout=self._connect_timeout_s, context=self._context
         )
 
 
-def ssl_context(settings: TlsSettings) -> ssl.SSLContext:
-    """The settings for connections that this process makes itself.
-
-    Raises:
-        OSError: the certificates cannot be used.
-    """
+def _context(settings: TlsSettings) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=settings.ca_bundle or None)
     if not settings.verify:
         context.check_hostname = False

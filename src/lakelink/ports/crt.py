@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakelink import __version__
 from lakelink.errors import Unreachable
-from lakelink.ports.bulk import BulkReceiver, Terms
+from lakelink.ports.bulk import BulkReceiver
 from lakelink.ports.crt_io import (
     Endpoint,
     TlsSettings,
@@ -28,8 +28,9 @@ from lakelink.ports.crt_io import (
     socket_options,
     tls_context,
 )
-from lakelink.ports.crt_pool import ConnectionPool
-from lakelink.ports.quick import QuickSender
+from lakelink.ports.crt_open import opened
+from lakelink.ports.lean import LeanSender
+from lakelink.ports.pool import ConnectionPool
 from lakelink.ports.wire import Body, WireRequest, WireResponse
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class CrtWireOptions:
     max_connections: int = 256  # per host; how many are used is the business of the concurrency limit above
     connect_timeout_s: float = 10.0
     stall_timeout_s: float = 60.0  # a request that moves no byte for so long is given up
-    quick: bool = False  # small requests go by `ports.quick`: for whoever waits for each of them
+    lean: bool = True  # small requests over plain HTTP go by sockets of asyncio's, which takes half the CPU time
 
 
 class _CountedBody:
@@ -186,14 +187,23 @@ class CrtWire:
         self.signer = signer
         self._options = options or CrtWireOptions()
         self._environ = os.environ if environ is None else environ
-        terms = Terms(
+        self._bulk = BulkReceiver(
+            endpoint,
+            self._options.tls,
             connect_timeout_s=self._options.connect_timeout_s,
             stall_timeout_s=self._options.stall_timeout_s,
-            proxied=bool(proxy_url(endpoint, self._options.proxy, self._environ)),
+            proxy=self._options.proxy,
+            environ=self._environ,
         )
-        self._bulk = BulkReceiver(endpoint, self._options.tls, terms)
-        self._quick = QuickSender(endpoint, self._options.tls, terms) if self._options.quick else None
-        self._pools: dict[str, ConnectionPool] = {}
+        self._lean = LeanSender(
+            endpoint,
+            connect_timeout_s=self._options.connect_timeout_s,
+            stall_timeout_s=self._options.stall_timeout_s,
+            max_connections=self._options.max_connections,
+            proxy=self._options.proxy,
+            environ=self._environ,
+        )
+        self._pools: dict[str, ConnectionPool[HttpClientConnection]] = {}
         self._running: set[_Exchange] = set()
         self._done: deque[_Exchange] = deque()
         self._wake_pending = False
@@ -207,19 +217,18 @@ class CrtWire:
         self._loop = loop
         if self._closed:
             raise Unreachable("the connection to the store was closed")
-        exchange = _Exchange(self, request, loop.create_future())
+        lean = self._options.lean and self._lean.takes(request)
+        exchange = None if lean else _Exchange(self, request, loop.create_future())
         message = self._message(request, exchange)
         await self.signer.sign(message)
+        if exchange is None:
+            self._watch()
+            return await self._lean.send(request, message)
         if self._bulk.takes(request):
             try:
                 return await self._bulk.send(request, message)
             finally:
                 self._watch()
-        if self._quick is not None and self._quick.takes(request):
-            self._watch()
-            response = await self._quick.send(request, message)
-            if response is not None:
-                return response
         pool = self._pool(request.host)
         connection = await self._start(pool, message, exchange)
         try:
@@ -237,7 +246,9 @@ class CrtWire:
             pool.drop(connection)
         return self._response(request, exchange)
 
-    async def _start(self, pool: ConnectionPool, message: HttpRequest, exchange: _Exchange) -> HttpClientConnection:
+    async def _start(
+        self, pool: ConnectionPool[HttpClientConnection], message: HttpRequest, exchange: _Exchange
+    ) -> HttpClientConnection:
         """Send on a connection of the pool. One that died since it was last looked at was sent nothing: the next one is taken."""
         patience_s = self._options.connect_timeout_s + (TLS_PATIENCE_S if self.endpoint.tls else 0.0)
         for _ in range(STALE_CONNECTIONS):
@@ -265,8 +276,7 @@ class CrtWire:
         """Close all connections; requests under way fail with Unreachable."""
         self._closed = True
         self._bulk.close()
-        if self._quick is not None:
-            self._quick.close()
+        self._lean.close()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -294,7 +304,8 @@ class CrtWire:
             if not answer.done():
                 answer.set_result(None)
 
-    def _message(self, request: WireRequest, exchange: _Exchange) -> HttpRequest:
+    def _message(self, request: WireRequest, exchange: _Exchange | None) -> HttpRequest:
+        """The message to be signed; without an exchange it has a body only where that is signed as well."""
         from awscrt.http import HttpHeaders, HttpRequest
 
         headers = [("host", request.host or self.endpoint.authority), ("user-agent", USER_AGENT), *request.headers]
@@ -302,18 +313,18 @@ class CrtWire:
         if body is not None or request.method in {"PUT", "POST"}:
             size = len(body) if isinstance(body, bytes) else request.body_bytes
             headers.append(("content-length", str(size)))
-            if not size:
+            if not size or (exchange is None and not self.signer.signs_payload):
                 body = None
             elif isinstance(body, bytes):
                 body = io.BytesIO(body)
             else:
                 body.seek(0)  # it may have been sent before
-            if size > COUNTED_BODY_BYTES or not isinstance(request.body, bytes):
+            if exchange is not None and (size > COUNTED_BODY_BYTES or not isinstance(request.body, bytes)):
                 body = body and _CountedBody(body, exchange)
         path = f"{request.path}?{request.query}" if request.query else request.path
         return HttpRequest(request.method, path, HttpHeaders(headers), body)
 
-    def _pool(self, host: str) -> ConnectionPool:
+    def _pool(self, host: str) -> ConnectionPool[HttpClientConnection]:
         pool = self._pools.get(host)
         if pool is None:
             name = host.partition(":")[0]  # a virtual host is a name, never an IPv6 address
@@ -321,7 +332,7 @@ class CrtWire:
             pool = self._pools[host] = ConnectionPool(endpoint, self._connect, self._options.max_connections)
         return pool
 
-    def _connect(self, endpoint: Endpoint) -> Future[HttpClientConnection]:
+    async def _connect(self, endpoint: Endpoint) -> HttpClientConnection:
         from awscrt.http import HttpClientConnection
 
         tls = None
@@ -329,7 +340,7 @@ class CrtWire:
             tls = tls_context(self._options.tls).new_connection_options()
             tls.set_server_name(endpoint.host)
         proxy = proxy_options(proxy_url(endpoint, self._options.proxy, self._environ), tunnel=endpoint.tls)
-        opening: Future[HttpClientConnection] = HttpClientConnection.new(
+        opening = HttpClientConnection.new(
             endpoint.host,
             endpoint.port,
             bootstrap(),
@@ -337,7 +348,7 @@ class CrtWire:
             tls,
             proxy,
         )
-        return opening
+        return await opened(endpoint, opening)
 
     def _response(self, request: WireRequest, exchange: _Exchange) -> WireResponse:
         if exchange.failure is not None:
@@ -373,12 +384,10 @@ class CrtWire:
                 if exchange.connection is not None:
                     exchange.connection.close()
         self._bulk.sweep(now)
-        idle = self._bulk.idle
-        if self._quick is not None:
-            self._quick.sweep(now)
-            idle += self._quick.busy
+        self._lean.sweep(now)
+        idle = self._bulk.idle + self._lean.idle
         for pool in self._pools.values():
             pool.sweep(now)
             idle += pool.idle
-        if self._running or idle:
+        if self._running or self._lean.running or idle:
             self._watch()

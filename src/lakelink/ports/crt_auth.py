@@ -104,6 +104,11 @@ class CrtSigner:
         return hashlib.sha256("\0".join(map(str, astuple(self.source))).encode()).hexdigest()
 
     @property
+    def signs_payload(self) -> bool:
+        """Whether the signature covers the body."""
+        return self._sign_payload
+
+    @property
     def renewable(self) -> bool:
         """Whether looking again could give other credentials."""
         return not (self.source.anonymous or self.source.access_key)

@@ -39,6 +39,7 @@ MARK_BOTH = FAN_OPEN_PERM | FAN_PRE_ACCESS
 FALLOC_FL_KEEP_SIZE = 0x1
 FALLOC_FL_PUNCH_HOLE = 0x2
 MS_BIND = 0x1000
+MNT_DETACH = 0x2
 UMOUNT_NOFOLLOW = 0x8
 _END = 1 << 20  # more than a block of any file system
 _AT_FDCWD = -100
@@ -179,9 +180,9 @@ def bind(source: str, target: str) -> None:
     checked(_mount, os.fsencode(source), os.fsencode(target), None, MS_BIND, None)
 
 
-def unmount(target: str) -> None:
-    """EBUSY: somebody is inside; EINVAL: nothing is mounted there."""
-    checked(_umount2, os.fsencode(target), UMOUNT_NOFOLLOW)
+def unmount(target: str, *, detach: bool = False) -> None:
+    """EBUSY: somebody is inside, who with `detach` stays there while nobody else finds in; EINVAL: nothing is mounted there."""
+    checked(_umount2, os.fsencode(target), UMOUNT_NOFOLLOW | (MNT_DETACH if detach else 0))
 
 
 def sync_file_system(fd: int) -> None:

@@ -51,7 +51,7 @@ class Feed(Protocol):
 
     @property
     def kind(self) -> str:
-        """One of "fanotify", "inotify", "poll", "sqs", "webhook"."""
+        """One of "fanotify", "inotify", "poll", "sqs", "webhook", "gateway"."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""All sources of lake events of one process, each open once: queues by name and principal, and the webhook."""
+"""All sources of lake events of one process, each open once: queues by name and principal, the webhook, and what the process changes itself."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from lakelink.ports.crt import CrtWireOptions
 from lakelink.ports.crt_auth import CredentialSource
 from lakelink.watch.fanout import Health, LakeFeed
+from lakelink.watch.notices import Notices
 from lakelink.watch.sqs import Queue, SharedQueue, SharedQueues
 from lakelink.watch.sqs_api import open_sqs, parse_queue, queue_endpoint
 from lakelink.watch.webhook import WebhookReceiver
@@ -26,13 +27,14 @@ Opener = Callable[[str, QueueAccess], Queue]
 
 
 class LakeFeeds:
-    """Makes the feeds of links. Belongs to one event loop; close it with `aclose`."""
+    """Makes the feeds of links; `notices` is for what this process changes itself. Belongs to one event loop; close it with `aclose`."""
 
     def __init__(self, webhook: WebhookReceiver | None = None, *, opener: Opener | None = None) -> None:
         """`webhook` listens already, and is closed with this; `opener` is for those who bring their own queue service."""
         self._webhook = webhook
         self._opener = opener or _open
         self._queues = SharedQueues()
+        self.notices = Notices()
 
     def subscribe(self, events: str, access: QueueAccess, bucket: str, prefix: str) -> LakeFeed | None:
         """The feed of the link at `s3://bucket/prefix`: from the queue `events` (ARN or URL); from the webhook where that is empty;
@@ -52,6 +54,7 @@ class LakeFeeds:
 
     async def aclose(self) -> None:
         """Close all of them; their feeds end. May be repeated."""
+        await self.notices.aclose()
         await self._queues.aclose()
         if self._webhook is not None:
             await self._webhook.aclose()

@@ -20,11 +20,11 @@ from lakelink.locations.base import Read
 from lakelink.locations.s3.open import S3Access, Traffic, open_s3
 from lakelink.locations.s3.pouring import RANGE_BYTES
 from lakelink.model.entry import Version
-from lakelink.ports.bulk import AT_ONCE, MAX_HELD_BYTES, MIN_BULK_BYTES, BulkReceiver, Terms
+from lakelink.ports.bulk import AT_ONCE, MAX_HELD_BYTES, MIN_BULK_BYTES, BulkReceiver
 from lakelink.ports.crt import CrtWire, CrtWireOptions
 from lakelink.ports.crt_auth import CredentialSource, CrtSigner
 from lakelink.ports.crt_endpoint import parse_endpoint
-from lakelink.ports.crt_io import TlsSettings, proxy_url
+from lakelink.ports.crt_io import TlsSettings
 from lakelink.ports.wire import WireRequest
 
 DATA = os.urandom(2 * RANGE_BYTES + (3 << 20) + 17)
@@ -216,8 +216,14 @@ def test_a_sink_is_not_called_once_send_was_cancelled(large):
 
 
 def receiver(url="http://store:9000", *, proxy="", environ=None):
-    endpoint = parse_endpoint(url)
-    return BulkReceiver(endpoint, TlsSettings(), Terms(proxied=bool(proxy_url(endpoint, proxy, environ or {}))))
+    return BulkReceiver(
+        parse_endpoint(url),
+        TlsSettings(),
+        connect_timeout_s=10.0,
+        stall_timeout_s=60.0,
+        proxy=proxy,
+        environ=environ or {},
+    )
 
 
 def asking(size):

@@ -34,7 +34,7 @@ from lakelink.locations.s3.options import Addressing, S3Options
 from lakelink.locations.wrap.wire_adaptive import AdaptiveWire
 from lakelink.locations.wrap.wire_retrying import RetryingWire
 from lakelink.model.entry import Entry, Expect, Kind, Version
-from lakelink.ports import crt
+from lakelink.ports import crt, lean
 from lakelink.ports.clock import SystemClock
 from lakelink.ports.crt import CrtWire, CrtWireOptions
 from lakelink.ports.crt_auth import CredentialSource, CrtSigner
@@ -118,6 +118,14 @@ def certificate(tmp_path_factory):
 
 
 GET = WireRequest("GetObject", "GET", "/lake/x")
+
+
+@pytest.fixture(autouse=True, params=["lean", "native"])
+def way(request, monkeypatch):
+    """Everything holds both for the sockets that small requests take and for the native connections."""
+    if request.param == "native":
+        monkeypatch.setattr(lean.LeanSender, "takes", lambda *_: False)
+    return request.param
 
 
 @pytest.mark.parametrize(
@@ -225,7 +233,8 @@ def test_a_slow_answer_that_keeps_moving_is_waited_for(monkeypatch):
 
     async def main():
         ask, now = asyncio.Semaphore(0), time.monotonic()
-        monkeypatch.setattr(crt, "time", SimpleNamespace(monotonic=lambda: now))
+        for module in (crt, lean):
+            monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
 
         async def drip(reader, writer):
             await reader.readuntil(b"\r\n\r\n")
@@ -244,7 +253,7 @@ def test_a_slow_answer_that_keeps_moving_is_waited_for(monkeypatch):
         asked = asyncio.create_task(wire.send(GET))
         for received in range(1, 6):
             ask.release()
-            await until(lambda count=received: any(exchange.received == count for exchange in wire._running))
+            await until(lambda n=received: any(one.received == n for one in wire._running | wire._lean.running))
             wire._sweep()
             now += 55
             wire._sweep()
@@ -307,7 +316,7 @@ def test_an_idle_connection_that_the_server_closed_is_not_used_again():
             wire = wire_to(server)
             for _ in range(3):
                 assert (await wire.send(GET)).body == b"1"
-                free = wire._pools[""]._free  # a list that the pool changes
+                free = (wire._lean._pools or wire._pools)[""]._free  # a list that the pool changes
                 await until(lambda kept=free: not any(connection.is_open() for connection, _ in kept))
             assert server.connections == 3
             await wire.aclose()

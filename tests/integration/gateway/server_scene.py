@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,12 @@ from lakelink.gateway.accounts.store import AccountStore
 from lakelink.gateway.server.hostkeys import HostKeys
 from lakelink.gateway.server.hub import SharedState
 from lakelink.gateway.server.listener import bind
-from lakelink.gateway.server.throttle import Throttle, ThrottleRule
+from lakelink.gateway.server.rules import shared_rules
+from lakelink.gateway.server.throttle import ThrottleRule
 from lakelink.gateway.server.worker import Worker
 from lakelink.model.account import Account, Folder
 from lakelink.ports.clock import SystemClock
+from lakelink.ports.random import SystemRandom
 
 PATIENCE_S = 30.0
 _numbers = itertools.count()  # a location in memory lives as long as the process
@@ -153,9 +155,8 @@ async def server(
     store = AccountStore(state)
     store.put(accounts)
     store.close()
-    shared = SharedState(
-        Throttle(rule or ThrottleRule(failures=1000)), SystemClock(), most_sessions=gateway.limits.max_sessions
-    )
+    rules = replace(shared_rules(gateway), throttle=rule or ThrottleRule(failures=1000))
+    shared = SharedState(rules, SystemClock(), SystemRandom())
     worker = Worker(state, document, gateway, shared)
     sockets = bind("127.0.0.1", 0, 1)
     scene = Scene(folder, sockets[0].getsockname()[1], worker, shared)

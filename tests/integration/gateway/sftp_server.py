@@ -69,7 +69,7 @@ class Gateway:
 
 async def opened(text: str) -> Location:
     """As a gateway opens it; the store of `s3://` is that of the environment."""
-    return await open_location(parse_location(text, Document()), OpenOptions(writable=True, quick=True))
+    return await open_location(parse_location(text, Document()), OpenOptions(writable=True))
 
 
 class _Server(asyncssh.SSHServer):

@@ -45,11 +45,10 @@ def test_hundreds_of_half_open_connections_are_bounded_and_an_honest_client_come
         async with server(tmp_path, [account()], settings) as scene:
             before = rss_bytes()
             connections = [await knock(scene.port, b"SSH-2.0-slow\r\n") for _ in range(400)]
-            door = scene.worker.server._door
             await scene.until(lambda: len(scene.worker.server._listener._tasks) == 0, "all to be greeted")
-            grown, half_open = rss_bytes() - before, door.half_open
+            grown, half_open = rss_bytes() - before, scene.shared.half_open
             await hang_up(connections)
-            await scene.until(lambda: door.half_open == 0, "all to be gone")
+            await scene.until(lambda: scene.shared.half_open == 0, "all to be gone")
             async with scene.connect():
                 pass
             return grown, half_open, scene.worker.server._counts, len(scene.audit("connect"))
@@ -70,7 +69,7 @@ def test_who_does_not_log_in_in_time_is_let_go(tmp_path):
             async with asyncio.timeout(30):
                 said = await reader.read()
             writer.close()
-            return said, scene.worker.server._door.half_open
+            return said, scene.shared.half_open
 
     said, half_open = asyncio.run(story())
     assert said.startswith(b"SSH-2.0-lakelink\r\n")
@@ -96,7 +95,7 @@ def test_what_is_no_ssh_is_hung_up_on(tmp_path, bytes_):
                     await reader.read()
             writer.close()
             async with scene.connect():
-                return scene.worker.server._door.half_open
+                return scene.shared.half_open
 
     assert asyncio.run(story()) == 0
 

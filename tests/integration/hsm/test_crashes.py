@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -19,10 +20,23 @@ DATA = noise(200_000, 1)
 
 def holder_pid(scene: Scene) -> int:
     """As it says itself."""
+    return holders(scene)[0]
+
+
+def holders(scene: Scene) -> tuple[int, int]:
+    """The holder and its spare."""
     held = find_holder(str(scene.backing))
     assert held is not None
-    close(held)
-    return held.pid
+    held.close()
+    assert held.spare
+    return held.pid, held.spare
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return "Z" in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[:1]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def freeze(scene: Scene) -> int:
@@ -45,14 +59,8 @@ def test_a_dead_holder_is_replaced_and_readers_notice_nothing(scene):
     scene.make({"f": DATA, "g": DATA[::-1]})
     os.kill(holder_pid(scene), signal.SIGKILL)
     assert scene.cat("f") == DATA
-    eventually(lambda: (held := find_holder(str(scene.backing))) is not None and close(held))
+    eventually(lambda: (held := find_holder(str(scene.backing))) is not None and held.close() is None)
     assert scene.cat("g") == DATA[::-1]
-
-
-def close(held) -> bool:
-    os.close(held.group_fd)
-    held.connection.close()
-    return True
 
 
 def test_holder_and_worker_killed_together_leave_readers_waiting_for_their_bytes(scene):
@@ -101,14 +109,47 @@ def test_after_a_reboot_there_is_no_view_until_every_stub_is_marked(scene):
     assert scene.cat("d/8") == noise(1000, 8)
 
 
+def test_daemon_worker_and_holder_killed_in_one_stroke_leave_no_hole_to_be_read(scene):
+    scene.make({"f": DATA, "g": DATA})
+    stroke = (scene.guard.crew.worker_pid, holder_pid(scene))
+    os.kill(stroke[0], signal.SIGSTOP)
+    reader = scene.reader("f")
+    assert waits(reader)
+    abandon(scene)
+    for pid in stroke:
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: all(map(is_gone, stroke)))
+    late = scene.reader("g")
+    assert waits(late)
+    scene.again()
+    assert not scene.guard.crew.fresh
+    assert finish(late)[0] == DATA
+    assert finish(reader)[0] == DATA
+
+
+def test_a_spare_that_dies_is_followed_by_another_and_succeeds_the_holder(scene):
+    scene.make({"f": DATA})
+    for _ in range(3):
+        first, spare = holders(scene)
+        os.kill(spare, signal.SIGKILL)
+        eventually(lambda dead=spare: holders(scene)[1] != dead)
+        heir = holders(scene)[1]
+        os.kill(first, signal.SIGKILL)
+        eventually(lambda heir=heir: holders(scene)[0] == heir)
+    assert scene.cat("f") == DATA
+    scene.loop.run(scene.guard.stop())
+    assert find_holder(str(scene.backing)) is None
+
+
 def test_marks_that_were_lost_with_every_process_come_back_before_the_view(scene):
     scene.make({"f": DATA})
-    pid = scene.guard.crew.worker_pid
-    holder = holder_pid(scene)
+    stroke = (scene.guard.crew.worker_pid, *holders(scene))
+    for number in stroke:
+        os.kill(number, signal.SIGSTOP)
     abandon(scene)
-    for number in (pid, holder):
+    for number in stroke:
         os.kill(number, signal.SIGKILL)
-    eventually(lambda: not Path(f"/proc/{holder}").exists() or "Z" in Path(f"/proc/{holder}/stat").read_text())
+    eventually(lambda: all(map(is_gone, stroke)))
     scene.again()
     assert scene.guard.crew.fresh
     assert scene.cat("f") == DATA
@@ -223,3 +264,25 @@ def test_marks_all_gone_are_noticed_by_nobody_once_the_guard_was_started_again(s
     assert find_holder(str(scene.backing)) is None
     scene.again()
     assert scene.cat("f") == DATA
+
+
+def test_a_worker_that_is_just_being_started_does_not_outlive_a_stop(scene):
+    scene.make({"f": DATA})
+    for _ in range(5):
+        os.kill(scene.guard.crew.worker_pid, signal.SIGKILL)
+        scene.loop.run(scene.guard.stop())
+        eventually(lambda: not workers_of(scene))
+        scene.again()
+    assert scene.cat("f") == DATA
+
+
+def workers_of(scene: Scene) -> list[str]:
+    """Processes that were given this tree."""
+    mark = os.fsencode(scene.backing)
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal():
+            with suppress(OSError):
+                words = (process / "cmdline").read_bytes()
+                found += [process.name] if b"hsm.worker" in words and mark in words else []
+    return found

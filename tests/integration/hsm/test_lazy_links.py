@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lakelink.links.hsm.holding import find_holder
 from tests.e2e.serving import InProcess, Lake, serving, wait_for
 
 MIB = 1 << 20
@@ -136,6 +137,40 @@ def test_a_copy_without_attributes_is_neither_stored_nor_believed(on_disk):
         assert outside("cat", root / "f") == b"true bytes"
 
 
+def test_a_hole_of_ones_own_is_content_once_somebody_has_said_so(on_disk):
+    program, lake, root = on_disk
+    lake.put("f", "bytes")
+    with at_work(program) as daemon:
+        add(program, root)
+        wait_for((root / "f").exists, "the stub")
+        outside("truncate", "-s", "70000", root / "image")
+        wait_for(lambda: lake.text("image") == "\0" * 70000, "the lake to have it")
+        settled(program)
+        assert daemon.stop() == 0
+    for journal in program.folder.glob("state/links/*/journal*"):
+        journal.unlink()
+    with at_work(program) as daemon:
+        wait_for((root / "image").exists, "the view")
+        program("link", "reconcile", "g")
+        assert states(program, root / "image")["image"] == ["unknown"]
+        assert subprocess.run(["cat", root / "image"], capture_output=True, timeout=60, check=False).returncode == 1
+        (problem,) = program("link", "problems", "g", "--json").json["problems"]
+        assert (problem["code"], "hsm accept" in problem["hint"]) == ("LL421", True)
+        assert program("hsm", "accept", root).code == 2  # a directory may hold stubs that lost their marks
+        assert program("hsm", "accept", root / "image").code == 0
+        assert outside("cat", root / "image") == bytes(70000)
+        settled(program)
+        assert not program("link", "problems", "g", "--json").json["problems"]
+        assert "unknown" not in states(program, root / "image")["image"]
+        assert lake.text("image") == "\0" * 70000
+        assert daemon.stop() == 0
+    with at_work(program):
+        wait_for((root / "image").exists, "the view")
+        assert outside("cat", root / "image") == bytes(70000)
+        assert program("hsm", "release", root / "image").code == 0
+        assert outside("cat", root / "image") == bytes(70000)
+
+
 def test_a_lazy_link_is_let_go_only_when_everybody_can_read_what_it_leaves(on_disk):
     program, lake, root = on_disk
     lake.put("f", "bytes")
@@ -183,6 +218,52 @@ def test_a_prefix_ten_times_the_disk_is_read_while_workers_are_killed(file_syste
                 killed += kill_worker(root)
         assert killed >= 3
         wait_for(lambda: free_share(disk) >= 0.3, "what is to be kept free")
+
+
+def test_a_view_goes_with_the_last_process_that_guards_it_and_not_before(on_disk):
+    program, lake, root = on_disk
+    lake.put("f", "true bytes")
+    with at_work(program) as daemon:
+        add(program, root)
+        wait_for((root / "f").exists, "the stub")
+        settled(program)
+        assert "nothing" in program("hsm", "withdraw").out  # while a daemon runs
+        daemon.process.kill()
+        daemon.process.wait(30)
+        assert "nothing" in program("hsm", "withdraw").out  # the worker serves
+        assert outside("cat", root / "f") == b"true bytes"
+        lake.put("g", "more")
+    with at_work(program) as daemon:
+        wait_for((root / "g").exists, "the stub")
+        settled(program)
+        inside = subprocess.Popen(["sleep", "600"], cwd=root)
+        kill_at_once(daemon.process.pid, *guards(root))
+        daemon.process.wait(30)
+        assert "gone" in program("hsm", "withdraw").out
+        assert not list(root.iterdir())
+        inside.kill()
+        inside.wait(30)
+    with at_work(program):
+        assert outside("cat", root / "g") == b"more"  # what is ready shows its views
+
+
+def guards(root):
+    """The numbers of worker, holder and spare."""
+    place = str(root.parent / f".{root.name}.lakelink")
+    wait_for(lambda: all(numbers(place)), "worker, holder and spare")
+    return numbers(place)
+
+
+def numbers(place):
+    held = find_holder(place)
+    held.close()
+    return held.worker, held.pid, held.spare
+
+
+def kill_at_once(*pids):
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in pids:
+            os.kill(pid, number)
 
 
 def free_share(disk):

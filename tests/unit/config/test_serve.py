@@ -55,7 +55,7 @@ def test_a_webhook_with_a_token_from_a_file_or_a_variable(tmp_path):
         ('metrix = "1"', "unknown setting"),
         ('webhook_token_env = "TOKEN"\nwebhook = "1"', "is not set"),
         ('webhook_token_file = "/nothing/there"\nwebhook = "1"', "cannot be read"),
-        ('webhook_token_file = "a"\nwebhook_token_env = "B"\nwebhook = "1"', "two tokens"),
+        ('webhook_token_file = "a"\nwebhook_token_env = "B"\nwebhook = "1"', "names the token as well"),
         ('webhook_cert = "a"', "has no address"),
         ("stop_within = 5", "has to be text"),
     ],

@@ -82,12 +82,12 @@ def _keys(state_dir: Path, files: tuple[str, ...]) -> Finding:
 
 def _running(state_dir: Path) -> Finding:
     from lakelink.api.calls import GetGateway
-    from lakelink.daemon.client import Client
+    from lakelink.cli.gateway.reach import ask
 
     try:
-        status = Client(state_dir / "gateway").ask(GetGateway())
-    except NoDaemon:
-        return note("gateway", "does not run", "lakelink gateway serve, or lakelink serve with a [gateway] section.")
+        status = ask(state_dir, GetGateway())
+    except NoDaemon as error:
+        return note("gateway", "does not run", error.hint)
     except LakelinkError as error:
         return fail("gateway", error.message, error.hint)
     found = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from cyclopts import Group, Parameter
 
 from lakelink.cli.parameters import Output
-from lakelink.errors import NoDaemon, NotFound, UsageError
+from lakelink.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from lakelink.api.calls import Call
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 WHOM = Group("Whom", sort_key=1)
-START_IT = "Start it: lakelink gateway serve, or lakelink serve with a [gateway] section."
 
 
 def sessions(*, output: Output = Output()) -> int:
@@ -91,18 +90,10 @@ def kick(
 
 
 def _ask(call: Call[T]) -> T:
-    """The gateway of this state directory, whichever process runs it.
-
-    Raises:
-        NoDaemon: none runs.
-    """
+    from lakelink.cli.gateway.reach import ask
     from lakelink.config.state_dir import state_dir_path
-    from lakelink.daemon.client import Client
 
-    try:
-        return Client(state_dir_path() / "gateway").ask(call)
-    except NoDaemon as error:
-        raise NoDaemon("no gateway runs on this state directory", hint=START_IT) from error
+    return ask(state_dir_path(), call)
 
 
 def _fields(session: LiveSession) -> dict[str, Any]:

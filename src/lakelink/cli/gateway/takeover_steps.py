@@ -12,9 +12,9 @@ from lakelink.cli.gateway.takeover import OUT, Out, opened
 from lakelink.cli.parameters import Output, flag
 
 if TYPE_CHECKING:
+    from lakelink.gateway.takeover.moving import Move
     from lakelink.gateway.takeover.verify import Check
     from lakelink.gateway.takeover.wire import Server
-    from lakelink.model.task import SyncResult
 
 SERVERS = Group("Which servers", sort_key=1)
 LOOKS = Group("What is looked at besides", sort_key=2)
@@ -66,8 +66,9 @@ def sync(
 ) -> int:
     """Bring the homes of the plan to their new places, each as `lakelink sync` does it.
 
-    Only what differs moves, so that it is run once early, again to catch up, and a last time when the old server takes no more files. A home on
-    another machine is brought by `lakelink sync` there: plan.md has the commands.
+    Only what differs moves, so that it is run once early, again to catch up, and a last time when the old server takes no more files. What goes wrong
+    with one user holds up no other; exit code 1: something failed. Names that the plan accepted to leave behind are no failure. A home on another
+    machine is brought by `lakelink sync` there: plan.md has the commands.
 
     For example:
 
@@ -76,47 +77,57 @@ def sync(
     lakelink gateway import sync --out takeover --user acme --dry-run
     ```
     """
-    from lakelink.cli.result import print_json, tell_problems
-    from lakelink.errors import UsageError
+    from lakelink.cli.result import print_json
     from lakelink.gateway.takeover.folder import PLAN, PlanFolder
+    from lakelink.gateway.takeover.moving import move_homes
     from lakelink.gateway.takeover.plan import Plan
     from lakelink.model.task import SyncOptions
-    from lakelink.oneway.run import sync as run
 
     plan = PlanFolder(out).read(PLAN, Plan)
-    if plan.source.startswith("ssh://"):
-        raise UsageError("the homes are on another machine", hint=f"Run the commands of {out / 'plan.md'} there.")
-    known = {planned.name for planned in plan.users}
-    if missing := set(user) - known:
-        raise UsageError(f"the plan has no user {min(missing)}", hint="plan.md lists them.")
-    results: dict[str, SyncResult] = {}
-    for planned in plan.users:
-        if planned.sync and (not user or planned.name in user):
-            source, target = planned.sync
-            results[planned.name] = asyncio.run(
-                run(source, target, SyncOptions(delete=delete, dry_run=dry_run), config=output.config)
-            )
-    for name, result in results.items():
-        if not output.json and not output.quiet:
-            from lakelink.cli.result import summary
-
-            print(f"{name}: {summary(result)}")
-        tell_problems(result.failed, result.skipped)
+    moves = []
+    for move in move_homes(plan, user, SyncOptions(delete=delete, dry_run=dry_run), output.config):
+        moves.append(move)
+        _tell_move(move, output)
     if output.json:
-        print_json({name: _result_fields(result) for name, result in results.items()})
-    return 1 if any(result.failed for result in results.values()) else 0
+        print_json({move.name: _move_fields(move) for move in moves})
+    elif not moves and not output.quiet:
+        print("Nothing moves: the homes stay where they are.")
+    return max((move.exit_code for move in moves), default=0)
 
 
-def _result_fields(result: SyncResult) -> dict[str, object]:
-    return {
-        "source": result.source,
-        "target": result.target,
-        "transferred_files": result.transferred_files,
-        "transferred_bytes": result.transferred_bytes,
-        "unchanged": result.unchanged,
-        "deleted": result.deleted,
-        "failed": len(result.failed),
-    }
+def _tell_move(move: Move, output: Output) -> None:
+    from lakelink.cli.result import summary, tell_problems
+    from lakelink.cli.supervise import tell
+
+    if move.error is not None:
+        if not output.json:
+            print(f"{move.name}: not moved", flush=True)
+        tell([move.error])
+    if move.result is None:
+        return
+    if not output.json and not output.quiet:
+        behind = f"; {len(move.behind):,} stay behind, as was accepted" if move.behind else ""
+        print(f"{move.name}: {summary(move.result)}{behind}", flush=True)
+    tell_problems(move.result.failed, move.result.skipped)
+
+
+def _move_fields(move: Move) -> dict[str, object]:
+    from lakelink.model.path import json_fields
+
+    result, error = move.result, move.error
+    fields: dict[str, object] = {"error": {"code": error.code, "message": error.message} if error else None}
+    if result is not None:
+        fields |= {
+            "source": result.source,
+            "target": result.target,
+            "transferred_files": result.transferred_files,
+            "transferred_bytes": result.transferred_bytes,
+            "unchanged": result.unchanged,
+            "deleted": result.deleted,
+            "failed": len(result.failed),
+            "stay_behind": [json_fields(problem.path) for problem in move.behind],
+        }
+    return fields
 
 
 def verify(
@@ -225,13 +236,7 @@ def _tell_checks(checks: list[Check], output: Output) -> None:
     from lakelink.cli.result import print_json, print_lines
 
     if output.json:
-        print_json(
-            {
-                "checks": [
-                    {"subject": check.subject, "verdict": str(check.verdict), "detail": check.detail}
-                    for check in checks
-                ]
-            }
-        )
+        shown = [{"subject": c.subject, "verdict": str(c.verdict), "detail": c.detail} for c in checks]
+        print_json({"checks": shown})
         return
     print_lines(f"{check.verdict:<9}  {check.subject}: {check.detail}" for check in checks)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lakelink.config.document import Document
-from lakelink.config.gateway import read_private
+from lakelink.config.private import read_private
 from lakelink.config.settings import Section
 from lakelink.errors import ConfigError, UsageError
 from lakelink.gateway.accounts.check import check_account

@@ -17,6 +17,13 @@ from lakelink.locations.base import Location
 from lakelink.ports.clock import Clock, SystemClock
 
 MIB = 1 << 20
+OnChanged: TypeAlias = Callable[[str, str, bool], None]
+"""Hears, at once and without waiting, that something at this path of a location may be another than it was: `Folder.location`, path, all below it."""
+
+
+def nobody(_location: str, _path: str, _subtree: bool) -> None:
+    """Nobody wants to know."""
+
 
 Opener: TypeAlias = Callable[[str], Awaitable[Location]]
 """The location that a text of `Folder.location` names, writable, ready for its verbs. Called once per text and process; closed by `Shared.aclose`."""
@@ -33,6 +40,7 @@ class SharedOptions:
     )  # of all bytes held in memory for uploads and read ahead; beyond it uploads are spooled
     rename_replaces: bool = False  # a plain RENAME replaces what is there, as posix-rename@openssh.com always does
     makes_symlinks: bool = False  # clients may make symbolic links; they never lead out of the folder
+    on_changed: OnChanged = nobody
 
 
 class Shared:

@@ -122,7 +122,7 @@ class View:
             self.shared.known.forget(place.text, place.relative)
             raise
         finally:
-            self.shared.ahead.changed(place.relative)
+            self._changed(place)
             await self.discard(upload)
         self.shared.known.saw(place.text, place.relative, entry)
         count(self.shared, place, entry.size_bytes - (upload.before.size_bytes if upload.before else 0))
@@ -213,11 +213,15 @@ class View:
         count(self.shared, new, -(there.size_bytes if there else 0))
 
     def _renamed(self, old: Place, new: Place, entry: Entry) -> None:
-        ahead = self.shared.ahead
         if entry.kind is Kind.DIR:
-            ahead.changed_all()
-        ahead.changed(old.relative)
-        ahead.changed(new.relative)
+            self.shared.ahead.changed_all()
+        self._changed(old, subtree=entry.kind is Kind.DIR)
+        self._changed(new, subtree=entry.kind is Kind.DIR)
+
+    def _changed(self, place: Place, *, subtree: bool = False) -> None:
+        """Who remembers what is there has to look again."""
+        self.shared.ahead.changed(place.relative)
+        self.shared.options.on_changed(place.text, place.relative, subtree)
 
     async def set_posix(self, path: str, posix: Posix) -> None:
         """The path has that mode and those times; its owner stays. In an upload of this session: it will have them.
@@ -236,7 +240,7 @@ class View:
         try:
             (answer,) = await place.location.set_posix([change])
         finally:
-            self.shared.ahead.changed(place.relative)
+            self._changed(place)
         if isinstance(answer, LakelinkError):
             self.shared.known.forget(place.text, place.relative)
             raise answer
@@ -296,7 +300,7 @@ class View:
         try:
             (answer,) = await place.location.write([write])
         finally:
-            self.shared.ahead.changed(place.relative)
+            self._changed(place)
         if isinstance(answer, LakelinkError):
             raise answer
 
@@ -307,7 +311,7 @@ class View:
         finally:
             # Also what was seen or fetched while it was being removed.
             self.shared.known.forget(place.text, place.relative)
-            self.shared.ahead.changed(place.relative)
+            self._changed(place)
         if answer is not None:
             raise answer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from lakelink.gateway.server.networks import Networks, source_of
+from lakelink.gateway.server.networks import source_of
 from lakelink.ports.random import Random
 
 
@@ -19,11 +19,10 @@ class HalfOpenLimits:
 
 
 class Door:
-    """The half-open connections of one process."""
+    """The half-open connections of a gateway, over all its workers."""
 
-    def __init__(self, limits: HalfOpenLimits, allow: Networks, random: Random) -> None:
-        self._limits = limits
-        self._allow = allow
+    def __init__(self, limits: HalfOpenLimits, random: Random) -> None:
+        self.limits = limits
         self._random = random
         self._open: Counter[str] = Counter()
 
@@ -33,9 +32,7 @@ class Door:
 
     def refusal(self, address: str) -> str:
         """Why a connection from there is not let in: a word for the audit log; "" = it is."""
-        if self._allow and address not in self._allow:
-            return "not-allowed"
-        if self._open[source_of(address)] >= self._limits.per_source:
+        if self._open[source_of(address)] >= self.limits.per_source:
             return "too-many-from-address"
         if self._random.uniform() < self._drop_rate():
             return "too-many-half-open"
@@ -52,7 +49,7 @@ class Door:
             del self._open[source]
 
     def _drop_rate(self) -> float:
-        limits, crowd = self._limits, self.half_open
+        limits, crowd = self.limits, self.half_open
         if crowd < limits.start:
             return 0.0
         if crowd >= limits.full:

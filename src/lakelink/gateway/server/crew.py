@@ -13,18 +13,17 @@ from lakelink.errors import ConfigError, Unreachable
 from lakelink.gateway.server.hub import SharedState
 from lakelink.gateway.server.listener import bind
 from lakelink.gateway.server.member import CrewPlan, Member
-from lakelink.gateway.server.throttle import Throttle, ThrottleRule
+from lakelink.gateway.server.rules import shared_rules
 from lakelink.gateway.server.wire import Kick
 from lakelink.ports.clock import SystemClock
+from lakelink.ports.random import SystemRandom
 
 
 class Crew:
     """All workers of one gateway, and what they share. Used from one event loop."""
 
     def __init__(self, plan: CrewPlan) -> None:
-        limits = plan.settings.limits
-        rule = ThrottleRule(limits.bans_after, limits.bans_within_s, limits.ban_s, plan.settings.never_ban)
-        self.shared = SharedState(Throttle(rule), SystemClock(), most_sessions=limits.max_sessions)
+        self.shared = SharedState(shared_rules(plan.settings), SystemClock(), SystemRandom())
         self.is_draining = False
         self._plan = plan
         self._sockets: list[list[socket.socket]] = []  # per worker, one of each address
@@ -78,6 +77,7 @@ class Crew:
             await asyncio.gather(*(member.end(0.0) for member in fresh))
             raise
         self._plan = plan
+        self.shared.follow(shared_rules(settings))
         gone, self._members = self._members, fresh
         for member in gone:
             self._retiring[member] = task = asyncio.create_task(member.end(settings.drain_s))

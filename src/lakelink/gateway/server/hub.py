@@ -1,4 +1,6 @@
-"""What the workers of one gateway share: who is there, who failed, who is kept out. One hub per gateway; a worker reaches it over a pipe, or has it at hand."""
+"""What the workers of one gateway share: who is there, who knocks, who failed, who is kept out. One hub per gateway; a worker reaches it over a pipe, or has
+it at hand.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +8,25 @@ from collections import Counter
 from dataclasses import replace
 from typing import Protocol
 
+from lakelink.gateway.server.admission import Door
+from lakelink.gateway.server.pace import Ahead, Pace
+from lakelink.gateway.server.rules import SharedRules
 from lakelink.gateway.server.throttle import Throttle
+from lakelink.gateway.telling import Changed, Hear
 from lakelink.model.gateway import LiveSession
 from lakelink.ports.clock import Clock
+from lakelink.ports.random import Random
 
 
 class Hub(Protocol):
     """The door of a worker to what all share. Questions are answered or raise Unreachable, within seconds."""
 
-    async def admits(self, address: str) -> bool:
-        """Whether the address may connect."""
+    async def arrive(self, token: str, address: str) -> str:
+        """A connection has come. "" = it counts as half-open until `settled`; else why it is not let in."""
+        ...
+
+    def settled(self, token: str) -> None:
+        """It has logged in, or is gone, or nobody waited for the answer. Idempotent; to be called in any case."""
         ...
 
     async def failed(self, address: str, user: str) -> float:
@@ -26,8 +37,16 @@ class Hub(Protocol):
         """A login succeeded. "" = the session counts from now on; else why it may not: the user has `most` already, or the gateway is full."""
         ...
 
-    def report(self, sessions: list[LiveSession], counts: dict[str, int], half_open: int) -> None:
+    async def moved(self, user: str, bytes_per_s: int, up_bytes: int, down_bytes: int) -> Ahead:
+        """So much moved of a user with that bandwidth; how far all its sessions are ahead of it."""
+        ...
+
+    def report(self, sessions: list[LiveSession], counts: dict[str, int]) -> None:
         """How the sessions of this worker stand, and all that it has counted so far."""
+        ...
+
+    def changed(self, change: Changed) -> None:
+        """Something in the lake is another than it was."""
         ...
 
     def close(self, session_id: str) -> None:
@@ -36,19 +55,39 @@ class Hub(Protocol):
 
 
 class SharedState:
-    """The state itself. A `Hub` for a gateway of one process."""
+    """The state itself. A `Hub` for a gateway of one process. `on_changed` hears of every change."""
 
-    def __init__(self, throttle: Throttle, clock: Clock, *, most_sessions: int) -> None:
-        self.throttle = throttle
+    def __init__(self, rules: SharedRules, clock: Clock, random: Random) -> None:
+        self.throttle = Throttle(rules.throttle)
+        self.on_changed: Hear = lambda _: None
+        self._door = Door(rules.half_open, random)
         self._clock = clock
-        self._most = most_sessions
+        self._most = rules.most_sessions
+        self._arrived: dict[str, tuple[int, str]] = {}  # by token: worker, address
         self._sessions: dict[str, LiveSession] = {}
+        self._paces: dict[str, Pace] = {}
         self._counts: dict[int, dict[str, int]] = {}
-        self._half_open: dict[int, int] = {}
         self._past: Counter[str] = Counter()
 
-    async def admits(self, address: str) -> bool:
-        return self.throttle.admits(address, self._clock.monotonic())
+    def follow(self, rules: SharedRules) -> None:
+        """Other rules from now on; who is in, or kept out, stays so."""
+        self.throttle.follow(rules.throttle)
+        self._door.limits = rules.half_open
+        self._most = rules.most_sessions
+
+    async def arrive(self, token: str, address: str, worker: int = 0) -> str:
+        if not self.throttle.admits(address, self._clock.monotonic()):
+            return "banned"
+        refusal = self._door.refusal(address)
+        if not refusal:
+            self._arrived[token] = (worker, address)
+            self._door.enter(address)
+        return refusal
+
+    def settled(self, token: str) -> None:
+        found = self._arrived.pop(token, None)
+        if found is not None:
+            self._door.leave(found[1])
 
     async def failed(self, address: str, user: str) -> float:
         return self.throttle.failed(address, user, self._clock.monotonic())
@@ -62,22 +101,38 @@ class SharedState:
         self.throttle.succeeded(session.user)
         return ""
 
-    def report(self, sessions: list[LiveSession], counts: dict[str, int], half_open: int, worker: int = 0) -> None:
+    async def moved(self, user: str, bytes_per_s: int, up_bytes: int, down_bytes: int) -> Ahead:
+        pace = self._paces.get(user)
+        if pace is None:
+            if not any(each.user == user for each in self._sessions.values()):  # told after its end
+                return Ahead(0.0, 0.0)
+            pace = self._paces[user] = Pace(bytes_per_s, self._clock.monotonic)
+        pace.follow(bytes_per_s)
+        pace.up.take(up_bytes)
+        pace.down.take(down_bytes)
+        return Ahead(pace.up.ahead_s(), pace.down.ahead_s())
+
+    def report(self, sessions: list[LiveSession], counts: dict[str, int], worker: int = 0) -> None:
         for session in sessions:
             if session.id in self._sessions:
                 self._sessions[session.id] = replace(session, worker=self._sessions[session.id].worker)
         self._counts[worker] = counts
-        self._half_open[worker] = half_open
+
+    def changed(self, change: Changed) -> None:
+        self.on_changed(change)
 
     def close(self, session_id: str) -> None:
-        self._sessions.pop(session_id, None)
+        session = self._sessions.pop(session_id, None)
+        if session is not None and not any(each.user == session.user for each in self._sessions.values()):
+            self._paces.pop(session.user, None)
 
     def worker_gone(self, worker: int) -> None:
-        """A worker has ended, however: its sessions are gone with it, what it counted stays."""
+        """A worker has ended, however: its connections are gone with it, what it counted stays."""
         for session in [each for each in self._sessions.values() if each.worker == worker]:
             self.close(session.id)
+        for token in [token for token, (of, _) in self._arrived.items() if of == worker]:
+            self.settled(token)
         self._past.update(self._counts.pop(worker, {}))
-        self._half_open.pop(worker, None)
 
     @property
     def sessions(self) -> list[LiveSession]:
@@ -86,7 +141,7 @@ class SharedState:
 
     @property
     def half_open(self) -> int:
-        return sum(self._half_open.values())
+        return self._door.half_open
 
     @property
     def counts(self) -> dict[str, int]:

@@ -34,9 +34,11 @@ class Arrival:
 class Porch(Protocol):
     """Who decides about arrivals, and takes them."""
 
-    async def refusal(self, address: str) -> str: ...
+    async def admit(self, arrival: Arrival) -> bool:
+        """Whether it is let in; then its socket is no longer the caller's."""
+        ...
+
     def refused(self, address: str, reason: str) -> None: ...
-    async def welcome(self, arrival: Arrival) -> None: ...
 
 
 class Listener:
@@ -95,9 +97,7 @@ class Listener:
                 if not header.address:  # a check of health
                     return
                 address, port = header.address, header.port
-            if not await self._porch.refusal(address):
-                await self._porch.welcome(Arrival(connection, address, port, early))
-                taken = True
+            taken = await self._porch.admit(Arrival(connection, address, port, early))
         except (BadHeader, TimeoutError):
             self._porch.refused(address, "bad-proxy-header")
         except OSError:

@@ -18,19 +18,23 @@ from lakelink.errors import Unreachable
 from lakelink.gateway.server.hub import SharedState
 from lakelink.gateway.server.wire import (
     LINE_BYTES,
-    Admits,
     Answer,
+    Arrive,
+    Change,
     Close,
     Drain,
     Failed,
     FromWorker,
     Hello,
+    Moved,
     Open,
     Report,
+    Settled,
     ToWorker,
     decode_from_worker,
     line_of,
 )
+from lakelink.gateway.telling import Changed
 from lakelink.model.gateway import LiveSession
 from lakelink.obs import log
 from lakelink.obs.log import Event
@@ -49,6 +53,7 @@ class CrewPlan:
     config: str  # the settings file, absolute; "" = none
     settings: GatewaySettings
     log_form: str = "text"
+    tells_changes: bool = False  # somebody wants to know what users change in the lake
 
 
 class Member:
@@ -145,6 +150,7 @@ class Member:
         plan = self._plan
         command = [sys.executable, "-m", "lakelink.gateway.server.worker", "--control", str(control)]
         command += ["--listen", *map(str, fds), "--state", str(plan.state_dir), "--log", plan.log_form]
+        command += ["--tell-changes"] if plan.tells_changes else []
         return [*command, "--config", plan.config] if plan.config else command
 
     async def _listen(self, reader: asyncio.StreamReader, pid: int) -> None:
@@ -157,16 +163,23 @@ class Member:
         match message:
             case Hello():
                 self._ready.set()
-            case Admits(number, address):
-                self.tell(Answer(number, admitted=await shared.admits(address)))
+            case Arrive(number, token, address):
+                self.tell(Answer(number, refusal=await shared.arrive(token, address, pid)))
+            case Settled(token):
+                shared.settled(token)
             case Failed(number, address, user):
                 self.tell(Answer(number, delay_s=await shared.failed(address, user)))
             case Open(number, session, most):
                 self.tell(Answer(number, refusal=await shared.open(_at(session, pid), most)))
             case Close(session_id):
                 shared.close(session_id)
-            case Report(sessions, counts, half_open):
-                shared.report(sessions, counts, half_open, pid)
+            case Report(sessions, counts):
+                shared.report(sessions, counts, pid)
+            case Moved(number, user, bytes_per_s, up_bytes, down_bytes):
+                ahead = await shared.moved(user, bytes_per_s, up_bytes, down_bytes)
+                self.tell(Answer(number, up_s=ahead.up_s, down_s=ahead.down_s))
+            case Change(bucket, key, subtree):
+                shared.changed(Changed(bucket, key, subtree))
 
 
 def _at(session: LiveSession, pid: int) -> LiveSession:

@@ -7,20 +7,25 @@ import itertools
 from collections.abc import Callable
 
 from lakelink.errors import Unreachable
+from lakelink.gateway.server.pace import Ahead
 from lakelink.gateway.server.wire import (
-    Admits,
     Answer,
+    Arrive,
+    Change,
     Close,
     Drain,
     Failed,
     FromWorker,
     Hello,
     Kick,
+    Moved,
     Open,
     Report,
+    Settled,
     decode_to_worker,
     line_of,
 )
+from lakelink.gateway.telling import Changed
 from lakelink.model.gateway import LiveSession
 
 ANSWERED_WITHIN_S = 5.0
@@ -50,9 +55,12 @@ class RemoteHub:
     def hello(self, pid: int) -> None:
         self._tell(Hello(pid))
 
-    async def admits(self, address: str) -> bool:
+    async def arrive(self, token: str, address: str) -> str:
         number = next(self._numbers)
-        return (await self._ask(number, Admits(number, address))).admitted
+        return (await self._ask(number, Arrive(number, token, address))).refusal
+
+    def settled(self, token: str) -> None:
+        self._tell(Settled(token))
 
     async def failed(self, address: str, user: str) -> float:
         number = next(self._numbers)
@@ -62,8 +70,16 @@ class RemoteHub:
         number = next(self._numbers)
         return (await self._ask(number, Open(number, session, most))).refusal
 
-    def report(self, sessions: list[LiveSession], counts: dict[str, int], half_open: int) -> None:
-        self._tell(Report(sessions, counts, half_open))
+    async def moved(self, user: str, bytes_per_s: int, up_bytes: int, down_bytes: int) -> Ahead:
+        number = next(self._numbers)
+        answer = await self._ask(number, Moved(number, _text(user), bytes_per_s, up_bytes, down_bytes))
+        return Ahead(answer.up_s, answer.down_s)
+
+    def report(self, sessions: list[LiveSession], counts: dict[str, int]) -> None:
+        self._tell(Report(sessions, counts))
+
+    def changed(self, change: Changed) -> None:
+        self._tell(Change(change.bucket, change.key, change.subtree))
 
     def close(self, session_id: str) -> None:
         self._tell(Close(session_id))

@@ -8,13 +8,13 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import asyncssh
 
 from lakelink.config.gateway import GatewaySettings
 from lakelink.errors import LakelinkError
 from lakelink.gateway.base import Audit, AuditRecord
-from lakelink.gateway.server.admission import Door, HalfOpenLimits
 from lakelink.gateway.server.authority import Authority
 from lakelink.gateway.server.connection import Connection
 from lakelink.gateway.server.hub import Hub
@@ -64,16 +64,7 @@ class GatewayServer:
         self.banner = settings.banner
         self.max_attempts, self.max_channels = limits.max_attempts, limits.max_channels
         self._parts = parts
-        share = settings.workers
-        self._door = Door(
-            HalfOpenLimits(
-                start=max(1, limits.half_open_start // share),
-                full=max(1, limits.half_open_full // share),
-                per_source=limits.half_open_per_address,
-            ),
-            Networks(settings.allow),
-            parts.random,
-        )
+        self._allow = Networks(settings.allow)
         self._options = server_options(self.policy, parts.keys, limits.login_timeout_s, asyncssh.SSHServer)
         self._waiting: set[Login] = set()
         self._inside: dict[str, Login] = {}
@@ -135,17 +126,27 @@ class GatewayServer:
 
     # What the listener asks.
 
-    async def refusal(self, address: str) -> str:
-        """Why a connection from there is not let in; "" = it is."""
-        reason = self._door.refusal(address)
-        if not reason:
-            try:
-                reason = "" if await self._parts.hub.admits(address) else "banned"
-            except LakelinkError:
-                reason = "unknown"
-        if reason:
-            self.refused(address, reason)
-        return reason
+    async def admit(self, arrival: Arrival) -> bool:
+        """Whether a connection is let in; SSH is spoken with it from now on, and its socket is no longer the caller's."""
+        token, hub, taken = self._parts.random.token(), self._parts.hub, False
+        try:
+            reason = await self._refusal(token, arrival.address)
+            if reason:
+                self.refused(arrival.address, reason)
+            else:
+                taken = await self._welcome(token, arrival)
+        finally:
+            if not taken:
+                hub.settled(token)
+        return taken
+
+    async def _refusal(self, token: str, address: str) -> str:
+        if self._allow and address not in self._allow:
+            return "not-allowed"
+        try:
+            return await self._parts.hub.arrive(token, address)
+        except LakelinkError:
+            return "unknown"
 
     def refused(self, address: str, reason: str) -> None:
         """Count a connection that was not let in, and write it down unless there are too many."""
@@ -165,16 +166,16 @@ class GatewayServer:
             )
             self._parts.audit(record)
 
-    async def welcome(self, arrival: Arrival) -> None:
-        """Speak SSH with a connection from now on."""
+    async def _welcome(self, token: str, arrival: Arrival) -> bool:
         loop = asyncio.get_running_loop()
-        login = Login(self, self._parts.random.token(), arrival.address, arrival.port)
+        login = Login(self, token, arrival.address, arrival.port)
         self._waiting.add(login)
-        self._door.enter(arrival.address)
         try:
             await loop.connect_accepted_socket(lambda: self._connection(loop, login, arrival), arrival.socket)
         except OSError:
             self.leave(login)
+            return False
+        return True
 
     def _connection(self, loop: asyncio.AbstractEventLoop, login: Login, arrival: Arrival) -> Connection:
         return Connection(loop, self._options, login, arrival.early)
@@ -205,14 +206,14 @@ class GatewayServer:
     def through(self, login: Login) -> None:
         if login in self._waiting:
             self._waiting.discard(login)
-            self._door.leave(login.address)
+            self._parts.hub.settled(login.id)
         self._inside[login.id] = login
         self._counts["logins"] += 1
 
     def leave(self, login: Login) -> None:
         if login in self._waiting:
             self._waiting.discard(login)
-            self._door.leave(login.address)
+            self._parts.hub.settled(login.id)
             if login.failed_silently:
                 self.record(login, "login", "refused", {"method": "key"})
                 self._spawn(self.failed(login.address, login.user))
@@ -250,12 +251,16 @@ class GatewayServer:
         self._parts.audit(record)
 
     def pace(self, account: Account) -> Pace | None:
-        """What its sessions share of its bandwidth, of which each worker has its part."""
-        rate = account.bandwidth_bytes_per_s / self._parts.settings.workers
+        """What its sessions share of its bandwidth; None = it has all there is."""
+        rate = account.bandwidth_bytes_per_s
+        if not rate:
+            return None
         found = self._paces.get(account.name)
-        if rate and (found is None or found.bytes_per_s != rate):
-            found = self._paces[account.name] = Pace(rate, time.monotonic)
-        return found if rate else None
+        if found is None:
+            moved = partial(self._parts.hub.moved, account.name)
+            found = self._paces[account.name] = Pace(rate, time.monotonic, moved)
+        found.follow(rate)
+        return found
 
     async def subsystem(self, login: Login) -> SftpSubsystem:
         if login.visitor is None:
@@ -289,7 +294,7 @@ class GatewayServer:
         counts = dict(self._counts)
         for name in ("uploaded_bytes", "downloaded_bytes"):
             counts[name] = counts.get(name, 0) + sum(getattr(each, name) for each in live)
-        self._parts.hub.report(live, counts, self._door.half_open)
+        self._parts.hub.report(live, counts)
 
     def _spawn(self, work: Awaitable[object]) -> None:
         self._listener.keep(asyncio.ensure_future(work))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lakelink.config.document import Document
 from lakelink.config.gateway import GatewaySettings
 from lakelink.gateway.base import Audit, Stored, Visitor
-from lakelink.gateway.folders.shared import Shared, SharedOptions
+from lakelink.gateway.folders.shared import OnChanged, Shared, SharedOptions, nobody
 from lakelink.gateway.folders.view import open_view
 from lakelink.gateway.sftp.limits import SftpLimits
 from lakelink.gateway.subsystem import SftpSubsystem
@@ -31,7 +31,12 @@ class SftpSessions:
     """One per process. Close it after the last session."""
 
     def __init__(
-        self, document: Document, settings: GatewaySettings, spool: Path, on_stored: OnStored = nothing_more
+        self,
+        document: Document,
+        settings: GatewaySettings,
+        spool: Path,
+        on_stored: OnStored = nothing_more,
+        on_changed: OnChanged = nobody,
     ) -> None:
         self._document = document
         self._on_stored = on_stored
@@ -41,6 +46,7 @@ class SftpSessions:
             spool_bytes=settings.limits.spool_max_bytes,
             rename_replaces=settings.rename_replaces,
             makes_symlinks=settings.symlinks,
+            on_changed=on_changed,
         )
         self._shared = Shared(options)
 
@@ -58,4 +64,4 @@ class SftpSessions:
         await self._shared.aclose()
 
     def _open(self, text: str) -> Coroutine[Any, Any, Location]:
-        return open_location(parse_location(text, self._document), OpenOptions(writable=True, quick=True))
+        return open_location(parse_location(text, self._document), OpenOptions(writable=True))

@@ -39,10 +39,14 @@ class Throttle:
     """What is known about addresses and names. Times in seconds of a clock that only goes forward."""
 
     def __init__(self, rule: ThrottleRule) -> None:
-        self.rule = rule
-        self._exempt = Networks(rule.exempt)
+        self.follow(rule)
         self._sources: OrderedDict[str, _Record] = OrderedDict()
         self._names: OrderedDict[str, _Record] = OrderedDict()
+
+    def follow(self, rule: ThrottleRule) -> None:
+        """Another rule from now on; who is shut out stays so."""
+        self.rule = rule
+        self._exempt = Networks(rule.exempt)
 
     def admits(self, address: str, now_s: float) -> bool:
         """Whether the address may connect."""

@@ -20,9 +20,14 @@ class Hello(msgspec.Struct, tag="hello", frozen=True):
     pid: int
 
 
-class Admits(msgspec.Struct, tag="admits", frozen=True):
+class Arrive(msgspec.Struct, tag="arrive", frozen=True):
     id: int
+    token: str
     address: str
+
+
+class Settled(msgspec.Struct, tag="settled", frozen=True):
+    token: str
 
 
 class Failed(msgspec.Struct, tag="failed", frozen=True):
@@ -44,19 +49,35 @@ class Close(msgspec.Struct, tag="close", frozen=True):
 class Report(msgspec.Struct, tag="report", frozen=True):
     sessions: list[LiveSession]
     counts: dict[str, int]
-    half_open: int
 
 
-FromWorker: TypeAlias = Hello | Admits | Failed | Open | Close | Report
+class Moved(msgspec.Struct, tag="moved", frozen=True):
+    id: int
+    user: str
+    bytes_per_s: int
+    up_bytes: int
+    down_bytes: int
+
+
+class Change(msgspec.Struct, tag="change", frozen=True):
+    """See `telling.Changed`."""
+
+    bucket: str
+    key: str
+    subtree: bool
+
+
+FromWorker: TypeAlias = Hello | Arrive | Settled | Failed | Open | Close | Report | Moved | Change
 
 
 class Answer(msgspec.Struct, tag="answer", frozen=True):
     """To a question of that number: each reads the field that it asked for."""
 
     id: int
-    admitted: bool = True
-    delay_s: float = 0.0
     refusal: str = ""
+    delay_s: float = 0.0
+    up_s: float = 0.0
+    down_s: float = 0.0
 
 
 class Kick(msgspec.Struct, tag="kick", frozen=True):

@@ -31,6 +31,7 @@ from lakelink.gateway.server.server import GatewayServer, Parts
 from lakelink.gateway.server.services import identity_service
 from lakelink.gateway.server.sftp import SftpSessions
 from lakelink.gateway.server.wire import LINE_BYTES
+from lakelink.gateway.telling import Telling
 from lakelink.gateway.workflows.service import WorkflowService
 from lakelink.obs import log
 from lakelink.ports.random import SystemRandom
@@ -43,8 +44,10 @@ SPOOL = "spool"
 class Worker:
     """A server and everything that it needs, opened from settings. Also for a gateway of one process, as tests have it."""
 
-    def __init__(self, state_dir: Path, document: Document, settings: GatewaySettings, hub: Hub) -> None:
-        """Open the accounts, keys and the audit log; nothing listens yet.
+    def __init__(
+        self, state_dir: Path, document: Document, settings: GatewaySettings, hub: Hub, *, tells_changes: bool = False
+    ) -> None:
+        """Open the accounts, keys and the audit log; nothing listens yet. `tells_changes`: the hub wants to hear of them.
 
         Raises:
             ConfigError, StorageError, NotFound: one of them cannot be had.
@@ -54,7 +57,8 @@ class Worker:
         spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.audit = AuditLog(Path(settings.audit_log) if settings.audit_log else directory / FILE)
         self.passwords = PasswordChecker()
-        self.workflows = WorkflowService(document, directory)
+        telling = Telling(document, hub.changed if tells_changes else None)
+        self.workflows = WorkflowService(document, directory, telling)
         self._store = AccountStore(state_dir)
         places = (DeclaredAccounts(document), self._store)
         self.server = GatewayServer(
@@ -63,7 +67,7 @@ class Worker:
                 keys=HostKeys(state_dir, settings.host_keys).load(),
                 hub=hub,
                 authority=Authority(places, self.passwords, identity_service(document)),
-                sessions=SftpSessions(document, settings, spool, self.workflows.stored),
+                sessions=SftpSessions(document, settings, spool, self.workflows.stored, telling),
                 audit=self.audit,
                 random=SystemRandom(),
             )
@@ -86,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--state", required=True)
     parser.add_argument("--config", default="")
     parser.add_argument("--log", default="text")
+    parser.add_argument("--tell-changes", action="store_true")
     asked = parser.parse_args(arguments)
     log.configure(logging.WARNING, sys.stderr, as_json=asked.log == "json", journal=asked.log == "journal")
     logging.getLogger("asyncssh").setLevel(logging.CRITICAL)  # what clients do wrong is in the audit log
@@ -104,7 +109,7 @@ async def _run(asked: argparse.Namespace) -> int:
     control = socket.socket(fileno=asked.control)
     reader, writer = await asyncio.open_connection(sock=control, limit=LINE_BYTES)
     hub = RemoteHub(reader, writer)
-    worker = Worker(Path(asked.state), document, read_gateway(document), hub)
+    worker = Worker(Path(asked.state), document, read_gateway(document), hub, tells_changes=asked.tell_changes)
     await asyncio.to_thread(nobody)  # the first unknown user waits no longer than the second
     drained = asyncio.Event()
     drains: list[asyncio.Task[None]] = []

@@ -12,6 +12,7 @@ from lakelink.errors import LakelinkError, UsageError
 from lakelink.gateway.credentials import crypt
 from lakelink.gateway.takeover import wire
 from lakelink.gateway.takeover.facts import KeyFact, Secrets, UserSecret
+from lakelink.gateway.takeover.moving import split
 from lakelink.gateway.takeover.plan import Plan, PlannedUser
 from lakelink.gateway.takeover.wire import Offer, Server
 from lakelink.model.task import SyncOptions
@@ -65,7 +66,7 @@ async def verify(plan: Plan, secrets: Secrets, asked: Asked) -> list[Check]:
     if asked.test_user:
         checks += await _password(plan, secrets, asked)
     if asked.with_listing:
-        checks += [await _listing(user, plan.source, asked.config) for user in plan.users if user.sync]
+        checks += [await _listing(plan, user, asked.config) for user in plan.users if user.sync]
     return checks
 
 
@@ -173,24 +174,26 @@ async def _password(plan: Plan, secrets: Secrets, asked: Asked) -> list[Check]:
     return checks
 
 
-async def _listing(user: PlannedUser, source: str, config: str | None) -> Check:
+async def _listing(plan: Plan, user: PlannedUser, config: str | None) -> Check:
     """Old tree and new home, by size and time: what a sync would still have to do."""
     from lakelink.oneway.run import sync
 
     subject = f"user {user.name}: files"
-    if source.startswith("ssh://"):
+    if plan.source.startswith("ssh://"):
         return Check(subject, Verdict.SKIPPED, "the old tree is on another machine; run the sync there with --dry-run")
     tree, target = user.sync
     try:
         result = await sync(tree, target, SyncOptions(dry_run=True, delete=True), config=config)
     except LakelinkError as error:
         return Check(subject, Verdict.FAILED, error.message)
-    if result.failed:
-        return Check(subject, Verdict.FAILED, f"{len(result.failed)} paths cannot be compared")
+    behind, failed = split(plan, user, result.failed)
+    left = f"; {len(behind):,} stay behind, as was accepted" if behind else ""
+    if failed:
+        return Check(subject, Verdict.FAILED, f"{len(failed):,} paths cannot be compared{left}")
     if result.transferred_files or result.deleted:
         detail = f"{result.transferred_files:,} files to copy, {result.deleted:,} that the old server does not have"
-        return Check(subject, Verdict.DIFFERENT, detail)
-    return Check(subject, Verdict.GOOD, f"{result.unchanged:,} are equal")
+        return Check(subject, Verdict.DIFFERENT, detail + left)
+    return Check(subject, Verdict.GOOD, f"{result.unchanged:,} are equal{left}")
 
 
 def worst(checks: Sequence[Check]) -> Verdict:

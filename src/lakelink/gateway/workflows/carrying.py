@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from lakelink.engine.digest import digest
 from lakelink.errors import InTheWay, LakelinkError, NotFound, RootMissing, Unsupported
 from lakelink.gateway.workflows.upload import fill
 from lakelink.locations.base import Delete, Location, Read, Taggable, Write
@@ -55,7 +56,7 @@ async def copy(source: Place, target: Place, opener: Opener, *, replaces: bool) 
         )
     old = await _look_at_target(there, target.path)
     if old is not None and not replaces:
-        if _same(old, entry):
+        if _alike(old, entry) and await _digest(here, source.path, entry) == await _digest(there, target.path, old):
             return entry
         raise InTheWay(
             f"{target.path} is there already, and is another file", hint="replace = true, or {job} in its name."
@@ -95,12 +96,16 @@ async def tag(source: Place, tags: Mapping[str, str], opener: Opener) -> None:
     await here.tag(source.path, tags)
 
 
-def _same(one: Entry, other: Entry) -> bool:
-    """What an earlier attempt left: same size, and the time that goes along with a copy."""
+def _alike(one: Entry, other: Entry) -> bool:
+    """It may be what an earlier attempt left: same size, and the time that goes along with a copy. Clients that keep times make other files that look so."""
     times = [entry.posix.mtime_ns if entry.posix else None for entry in (one, other)]
     return (
         one.kind is other.kind and one.size_bytes == other.size_bytes and times[0] == times[1] and times[0] is not None
     )
+
+
+async def _digest(location: Location, path: str, entry: Entry) -> bytes:
+    return await digest(_one(await location.read([Read(path, entry.size_bytes, entry.version)])), "sha256")
 
 
 async def _look(location: Location, path: str) -> Entry | None:

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lakelink.config.gateway_workflows import Workflow
@@ -100,27 +101,25 @@ class Runner:
             message = f"there is no workflow {job.workflow} in the settings any more"
             await asyncio.to_thread(self._queue.failed, job, message, self._clock.time_ns())
             return
-        left = _left(workflow.steps, job.step)
-        attempts = job.attempts
         try:
-            for step in left:
+            for step in _left(workflow.steps, job.step):
                 await self._steps.do(workflow, step, job)
                 await asyncio.to_thread(self._queue.stepped, job, step, self._clock.time_ns())
-                attempts = 0
+                job = replace(job, step=step, attempts=0)  # those of the next step count anew
         except LakelinkError as error:
-            await self._not_done(workflow, job, attempts, error)
+            await self._not_done(workflow, job, error)
             return
         await asyncio.to_thread(self._queue.done, job, "", self._clock.time_ns())
 
-    async def _not_done(self, workflow: Workflow, job: Job, attempts: int, error: LakelinkError) -> None:
+    async def _not_done(self, workflow: Workflow, job: Job, error: LakelinkError) -> None:
         message = f"{error.code}: {error.message}"
         backoff = Backoff(base_s=BASE_S, cap_s=CAP_S, attempts=workflow.attempts)
         now_ns = self._clock.time_ns()
-        if not backoff.may_repeat(attempts):
+        if not backoff.may_repeat(job.attempts):
             await asyncio.to_thread(self._queue.failed, job, message, now_ns)
             return
         pause_s = max(
-            LEAST_PAUSE_S if error.retry is Retry.NEVER else 0.0, backoff.delay_s(attempts, self._random.uniform())
+            LEAST_PAUSE_S if error.retry is Retry.NEVER else 0.0, backoff.delay_s(job.attempts, self._random.uniform())
         )
         await asyncio.to_thread(self._queue.again, job, now_ns + int(pause_s * 1e9), message, now_ns)
 

@@ -11,6 +11,7 @@ from lakelink.config.document import Document
 from lakelink.config.gateway_workflows import read_workflows
 from lakelink.errors import StorageError
 from lakelink.gateway.base import Stored
+from lakelink.gateway.telling import Telling
 from lakelink.gateway.workflows.queue import Queue
 from lakelink.gateway.workflows.runner import Recorder, Runner
 from lakelink.gateway.workflows.steps import Steps, check_workflow
@@ -24,7 +25,7 @@ PAUSE_S = 5.0
 class WorkflowService:
     """One per process, over the gateway's directory that all of them share."""
 
-    def __init__(self, document: Document, directory: Path) -> None:
+    def __init__(self, document: Document, directory: Path, telling: Telling | None = None) -> None:
         """Nothing is carried out before `start`.
 
         Raises:
@@ -39,7 +40,7 @@ class WorkflowService:
         self._task: asyncio.Task[None] | None = None
         if self._queue is not None:
             self._recorder = Recorder(workflows, self._queue, self._clock)
-            self._runner = Runner(workflows, self._queue, Steps(document), self._clock, SystemRandom())
+            self._runner = Runner(workflows, self._queue, Steps(document, telling), self._clock, SystemRandom())
 
     async def stored(self, stored: Stored) -> None:
         """As `Recorder.stored`; without workflows nothing."""

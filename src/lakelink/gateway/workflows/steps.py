@@ -14,6 +14,7 @@ from lakelink.config.document import Document
 from lakelink.config.gateway_workflows import Workflow
 from lakelink.errors import InternalError, Unreachable
 from lakelink.gateway.http_call import Endpoint, check_url, post
+from lakelink.gateway.telling import Telling
 from lakelink.gateway.workflows.carrying import Opener, Place, copy, move, place_of, tag
 from lakelink.gateway.workflows.command import run_command
 from lakelink.gateway.workflows.queue import Job
@@ -28,8 +29,10 @@ SHOWN_BYTES = 200
 class Steps:
     """Carries out steps with the locations of a process."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, telling: Telling | None = None) -> None:
+        """`telling` hears of what is made and removed in the lake."""
         self._document = document
+        self._telling = telling or Telling(document)
 
     async def do(self, workflow: Workflow, step: str, job: Job) -> None:
         """The step is done when this returns. It may have been done before: doing it again is the price of never leaving it out.
@@ -45,11 +48,23 @@ class Steps:
                 await run_command(command, environment(workflow, job, known), workflow.timeout_s)
             case "webhook":
                 await self._call(workflow, job)
-            case "copy" | "move" | "tag":
+            case "tag":
                 async with AsyncExitStack() as stack:
-                    await _carry(workflow, step, source, known, self._opener(stack))
+                    await tag(source, workflow.tag, self._opener(stack))
+            case "copy" | "move":
+                await self._carry(workflow, step, source, known)
             case _:
                 raise InternalError(f"there is no step {step}")
+
+    async def _carry(self, workflow: Workflow, step: str, source: Place, known: Mapping[str, str]) -> None:
+        target = place_of(workflow.copy if step == "copy" else workflow.move, known)
+        carry = copy if step == "copy" else move
+        try:
+            async with AsyncExitStack() as stack:
+                await carry(source, target, self._opener(stack), replaces=workflow.replaces)
+        finally:
+            for place in (source, target):
+                self._telling(place.location, place.path)
 
     def _opener(self, stack: AsyncExitStack) -> Opener:
         """Locations that are open while the step is done."""
@@ -79,15 +94,6 @@ class Steps:
         if not 200 <= answer.status < 300:
             said = answer.body[:SHOWN_BYTES].decode("utf-8", "replace")
             raise Unreachable(f"the webhook answered {answer.status}: {said}", hint="It has to answer with 2xx.")
-
-
-async def _carry(workflow: Workflow, step: str, source: Place, known: Mapping[str, str], opener: Opener) -> None:
-    if step == "tag":
-        await tag(source, workflow.tag, opener)
-    elif step == "copy":
-        await copy(source, place_of(workflow.copy, known), opener, replaces=workflow.replaces)
-    else:
-        await move(source, place_of(workflow.move, known), opener, replaces=workflow.replaces)
 
 
 def document_of(workflow: Workflow, job: Job) -> dict[str, object]:

@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Protocol, TypeAlias
 
 from lakelink.errors import LakelinkError
+from lakelink.links.hsm.leaving import Leaving
 from lakelink.links.hsm.stub import Flags, Origin, Stub
 from lakelink.model.entry import Posix, Version
 
@@ -150,6 +151,11 @@ class Guard(Protocol):
     @property
     def tier(self) -> Tier: ...
 
+    @property
+    def leaving(self) -> Leaving:
+        """Objects that are about to go: nothing is released to one of them."""
+        ...
+
     async def start(self) -> None:
         """The tree is guarded, then there is a view. All stubs below the tree carry their mark; readers who waited for a dead worker are served.
 
@@ -203,6 +209,10 @@ class Guard(Protocol):
 
     async def flag(self, paths: Sequence[str], *, add: Flags = NOTHING, remove: Flags = NOTHING) -> list[Result]:
         """Set or clear NORELEASE, NOARCHIVE, LOST or ARCHIVED of files that have the attribute; GONE without it."""
+        ...
+
+    async def accept(self, paths: Sequence[str]) -> list[Result]:
+        """Have files that are one hole without an attribute count as content: somebody says that their zeros are meant. ALREADY for all others."""
         ...
 
     def state(self, paths: Sequence[str]) -> list[Sight | None]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lakelink.errors import ContentUnknown, LakelinkError, UsageError
-from lakelink.links.dirty import FILES
+from lakelink.links.dirty import FILES, LAKE
 from lakelink.links.hsm.base import Outcome, Result, Sight
 from lakelink.links.hsm.policy import PART, Released
 from lakelink.links.hsm.stub import Flags
@@ -112,9 +112,19 @@ class Commands:
         """Load these; of a directory all that is in it and is chosen. What lost its mark is taken from the lake anew."""
         for part in _parts(path for path in self._expanded(paths) if chosen(path)):
             sizes = await self._mend(part, report)
-            for result in await self.tending.lazy.guard.restore([path for path in part if path in sizes]):
+            for result in await self._load([path for path in part if path in sizes]):
                 report.add(result, sizes[result.path])
             await self.tending.releaser.look(part)
+
+    async def _load(self, paths: Sequence[str]) -> list[Result]:
+        """What stands for an object that went, under another name of the file perhaps, is made to stand for the one at its path, and loaded then."""
+        guard = self.tending.lazy.guard
+        results = list(await guard.restore(paths))
+        for i, result in enumerate(results):
+            (sight,) = guard.state([result.path]) if result.outcome is Outcome.CHANGED else (None,)
+            if sight is not None and await self._stand_for(result.path, sight) is None:
+                (results[i],) = await guard.restore([result.path])
+        return results
 
     async def _mend(self, part: Sequence[str], report: Report) -> dict[str, int]:
         """Sizes of what can be loaded. A hole without a mark becomes a stub of the object at its path first: that is what the command is for."""
@@ -135,7 +145,8 @@ class Commands:
             return there
         if there is None or there.kind is not Kind.FILE or there.size_bytes != sight.version.size_bytes:
             return ContentUnknown(
-                f"there is no object of that size for {display(path)}", hint="Write to the file, or remove it."
+                f"there is no object of that size for {display(path)}",
+                hint="Are zeros meant? `lakelink hsm accept` says so. Else remove it.",
             )
         lazy = self.tending.lazy
         posix = lazy.posix_of(there)
@@ -143,6 +154,26 @@ class Commands:
         (answer,) = await self.files.write([write])
         self.tending.dirty().note(path, FILES, self.tending.clock.monotonic())
         return None if isinstance(answer, Entry) else answer
+
+    async def accept(self, paths: Sequence[str], report: Report) -> None:
+        """Files that are one hole and bear no mark are content from now on. Each is named by itself: a directory may hold stubs that lost theirs.
+
+        Raises:
+            UsageError: one of them is a directory, or not there.
+        """
+        guard = self.tending.lazy.guard
+        sights = await asyncio.to_thread(guard.state, list(paths))
+        for path, sight in zip(paths, sights, strict=True):
+            if sight is None:
+                raise UsageError(
+                    f"{display(path) or 'the root of the link'} is no file",
+                    hint="Name files, one by one, whose zeros are meant.",
+                )
+        for result in await guard.accept(paths):
+            report.add(result)
+            if result.outcome is Outcome.DONE:
+                dirty = self.tending.dirty()
+                dirty.concerns_files(dirty.note(result.path, LAKE, self.tending.clock.monotonic()))
 
     # ── releasing ──
 

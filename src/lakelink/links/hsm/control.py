@@ -28,6 +28,7 @@ class Verb(Enum):
     RELEASE = "release"
     RESTUB = "restub"
     FLAG = "flag"
+    ACCEPT = "accept"
     SETTLE = "settle"
     QUIT = "quit"
 

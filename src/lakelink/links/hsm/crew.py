@@ -1,7 +1,7 @@
 """Holder and worker of one guard, started and kept alive by the daemon, which has the group open as well.
 
-Any one of the three may die, and any two: whoever opens a stub waits until a worker is there again. Only if all three die at once, the kernel lets
-readers through to the holes; `start` finds that the group is new then, and the view goes before anything else.
+Any of the three may die, and all of them: whoever opens a stub waits until a worker is there again, since the holder has a spare. Only if that dies in the
+same moment as well, the kernel lets readers through to the holes; `start` finds that the group is new then, and the view goes before anything else.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class Crew:
             waiting = os.path.join(self._state, WAITING)  # noqa: PTH118
             program = [sys.executable, "-m", "lakelink.links.hsm.worker", *map(str, fds), waiting]
             # Signals of a terminal, and of whoever ends the daemon with its group, are not for the worker.
-            self._worker = await asyncio.to_thread(_spawn, program, fds)
+            await self._spawned(program, fds)
         channel = self._channel = Channel(*await asyncio.open_connection(sock=ours))
         try:
             channel.send(self._setup)
@@ -134,8 +134,18 @@ class Crew:
             self.ready.clear()
             channel.close()
             self._channel = None
-        await asyncio.to_thread(_end_child, self._worker)
+        if self._worker is not None:
+            await asyncio.to_thread(_end_child, self._worker)
         self._heard(None)
+
+    async def _spawned(self, program: list[str], fds: tuple[int, int]) -> None:
+        """Also where this is cancelled meanwhile, the worker is known afterwards, so that it is ended and not left behind with the group."""
+        spawning = asyncio.ensure_future(asyncio.to_thread(_spawn, program, fds))
+        try:
+            self._worker = await asyncio.shield(spawning)
+        except asyncio.CancelledError:
+            self._worker = await spawning
+            raise
 
     async def _keep_holder(self) -> None:
         loop = asyncio.get_running_loop()
@@ -143,9 +153,11 @@ class Crew:
             with contextlib.suppress(OSError):
                 await loop.sock_recv(self._held.connection, 1)
             self._held.connection.close()
-            await asyncio.to_thread(start_holder, self._state, self.group_fd)
-            held = await asyncio.to_thread(find_holder, self._state)
-            self._tell(Event(Happened.WORKER, message="the holder ended, and was started again"))
+            held = await asyncio.to_thread(find_holder, self._state)  # most often its spare, which is the holder now
+            if held is None:
+                await asyncio.to_thread(start_holder, self._state, self.group_fd)
+                held = await asyncio.to_thread(find_holder, self._state)
+            self._tell(Event(Happened.WORKER, message="the holder ended, and was replaced"))
             if held is None:
                 await asyncio.sleep(1.0)
                 continue

@@ -10,36 +10,53 @@ from lakelink.core.residency import is_stub
 from lakelink.errors import ChangedWhileRead, ContentLost, LakelinkError, NotFound, PreconditionFailed
 from lakelink.links.effects import Answer, Effects, Step, other_kind, wanted_posix
 from lakelink.links.hsm.base import Candidate, NewStub, Outcome
-from lakelink.links.hsm.lazy import Laziness, is_here
+from lakelink.links.hsm.freeing import Act, Freeing, replaces
+from lakelink.links.hsm.heirs import Heirs, Names
+from lakelink.links.hsm.lazy import Laziness
 from lakelink.locations.base import Copy, Location, Write
 from lakelink.model.entry import Entry, Expect, Kind
 from lakelink.model.link import Agreed
-from lakelink.model.path import display, is_own
-
-PATIENT_ATTEMPTS = 3
-"""So often an object waits for the copies of stubs that were moved; then they are loaded."""
+from lakelink.model.path import display
 
 
 class LazyEffects(Effects):
     """See `Effects`. Before an object is replaced or removed, every stub that still stands for it is made to stand for a copy, or loaded."""
 
-    def __init__(self, files: Location, lake: Location, lazy: Laziness, note: Callable[[str], object]) -> None:
+    def __init__(
+        self, files: Location, lake: Location, lazy: Laziness, note: Callable[[str], object], names: Names
+    ) -> None:
         """`note`: the path is to be looked at on both sides, now."""
         super().__init__(files, lake)
         self._lazy = lazy
-        self._note = note
+        self._heirs = Heirs(lake, lazy, names)
+        self._freeing = Freeing(files, lazy, self._heirs, note)
 
     # ── lake to files ──
 
     async def import_(self, steps: Sequence[Step]) -> list[Answer]:
         """Files come as stubs, all else as in any link."""
-        steps, refused = await self._described(steps)
+        order = [step.path for step in steps]
+        kept = await self._bequeath(steps)
+        steps, refused = await self._described([s for s in steps if s.path not in kept])
+        refused |= kept
         stubs = [s for s in steps if s.path not in refused and self._comes_as_stub(s)]
         as_ever = [s for s in steps if s.path not in refused and not self._comes_as_stub(s)]
         answers: dict[str, Answer] = dict(refused)
         answers |= zip([s.path for s in as_ever], await super().import_(as_ever) if as_ever else [], strict=True)
         answers |= zip([s.path for s in stubs], await self._make(stubs) if stubs else [], strict=True)
+        return [answers[path] for path in order]
+
+    async def import_delete(self, steps: Sequence[Step]) -> list[Answer]:
+        """As in any link."""
+        kept = await self._bequeath(steps)
+        going = [s for s in steps if s.path not in kept]
+        answers: dict[str, Answer] = dict(kept)
+        answers |= zip([s.path for s in going], await super().import_delete(going), strict=True)
         return [answers[step.path] for step in steps]
+
+    async def _bequeath(self, steps: Sequence[Step]) -> dict[str, LakelinkError]:
+        """Before a name of a stub goes here, since its object went."""
+        return await self._heirs.bequeath([(s.path, s.files) for s in steps if s.files and is_stub(s.files)])
 
     async def _described(self, steps: Sequence[Step]) -> tuple[list[Step], dict[str, LakelinkError]]:
         """What only a listing has shown is asked for: no answer with bytes will tell its metadata, nor whether it is a symlink."""
@@ -86,10 +103,17 @@ class LazyEffects(Effects):
 
     async def export(self, steps: Sequence[Step]) -> list[Answer]:
         """Bytes that are here are uploaded; a stub that was moved here becomes a copy of its object, and stands for that one from then on."""
-        needed = await self._release_needed([s for s in steps if _replaces(s)])
-        stubs = [s for s in steps if s.path not in needed and is_stub(s.files)]
-        bytes_ = [s for s in steps if s.path not in needed and not is_stub(s.files)]
-        answers: dict[str, Answer] = dict(needed)
+        replacing = [s for s in steps if replaces(s)]
+        others = [s for s in steps if not replaces(s)]
+        answers: dict[str, Answer] = {}
+        answers |= zip([s.path for s in replacing], await self._freeing.act(replacing, self._store), strict=True)
+        answers |= zip([s.path for s in others], await self._store(others), strict=True)
+        return [answers[step.path] for step in steps]
+
+    async def _store(self, steps: Sequence[Step]) -> list[Answer]:
+        stubs = [s for s in steps if is_stub(s.files)]
+        bytes_ = [s for s in steps if not is_stub(s.files)]
+        answers: dict[str, Answer] = {}
         answers |= zip([s.path for s in bytes_], await super().export(bytes_) if bytes_ else [], strict=True)
         answers |= zip([s.path for s in stubs], await self._copy_stubs(stubs) if stubs else [], strict=True)
         return [answers[step.path] for step in steps]
@@ -119,7 +143,7 @@ class LazyEffects(Effects):
 
     async def export_metadata(self, steps: Sequence[Step]) -> list[Answer]:
         """As in any link; a store that gives the object another ETag with it has the stub stand for the new one."""
-        answers = await super().export_metadata(steps)
+        answers = await self._as_it_is_known(steps, super().export_metadata)
         moved = [
             (step.path, step.files, answer.lake)
             for step, answer in zip(steps, answers, strict=True)
@@ -130,6 +154,24 @@ class LazyEffects(Effects):
         ]
         followed = await self._follow(moved)
         return [followed.get(step.path, answer) for step, answer in zip(steps, answers, strict=True)]
+
+    async def import_metadata(self, steps: Sequence[Step]) -> list[Answer]:
+        """As in any link."""
+        return await self._as_it_is_known(steps, super().import_metadata)
+
+    async def _as_it_is_known(self, steps: Sequence[Step], act: Act) -> list[Answer]:
+        """`act`, but before another file comes to be known for an object, the one that was known for it must not need it any more: whoever
+        replaces or removes the object later looks for the file that is known.
+        """
+        needed = await self._freeing.needed([s for s in steps if replaces(s)])
+        ready = [s for s in steps if s.path not in needed]
+        answers: dict[str, Answer] = dict(needed)
+        answers |= zip([s.path for s in ready], await act(ready) if ready else [], strict=True)
+        return [answers[step.path] for step in steps]
+
+    async def adoptable(self, step: Step) -> LakelinkError | None:
+        """See `Effects.adoptable`."""
+        return (await self._freeing.needed([step])).get(step.path) if replaces(step) else None
 
     async def _follow(self, placed: Sequence[tuple[str, Entry, Entry]]) -> dict[str, Answer]:
         """These stubs (path, files, lake) stand for those objects from now on. Their own metadata stays, and what an object has differently is found
@@ -157,49 +199,7 @@ class LazyEffects(Effects):
 
     async def export_delete(self, steps: Sequence[Step]) -> list[Answer]:
         """As in any link, but not while a stub that has another name now stands for the object."""
-        needed = await self._release_needed(steps)
-        going = [s for s in steps if s.path not in needed]
-        answers: dict[str, Answer] = dict(needed)
-        answers |= zip([s.path for s in going], await super().export_delete(going) if going else [], strict=True)
-        return [answers[step.path] for step in steps]
-
-    async def _release_needed(self, steps: Sequence[Step]) -> dict[str, LakelinkError]:
-        """Objects that may not go yet, since a stub lives on for which nothing else stands; it is loaded, and then they may."""
-        refused: dict[str, LakelinkError] = {}
-        for step in steps:
-            base = step.look.base
-            inode = base.files.version.ino if base and base.files.kind is Kind.FILE and base.files.version else 0
-            if not inode or step.lake is None or step.lake.kind is not Kind.FILE:
-                continue
-            living = await self._lazy.needed.living([inode], step.path)
-            moved = [place for place in living if not is_own(place)]
-            if moved and step.look.mark.attempts < PATIENT_ATTEMPTS:
-                for place in (
-                    moved
-                ):  # a copy within the store is cheaper than a load; it comes with the next look at its new name
-                    self._note(place)
-            elif all(is_here(result) for result in await self._lazy.load(living)):
-                continue
-            refused[step.path] = PreconditionFailed(
-                f"the object at {display(step.path)} is still needed by {display(living[0])}, which is not loaded",
-                hint="It is tried again.",
-            )
-        return refused
-
-
-def _replaces(step: Step) -> bool:
-    """Whether an object of ours is about to be overwritten by something that is not the file which stood for it."""
-    base, files = step.look.base, step.files
-    return (
-        base is not None
-        and step.lake is not None
-        and (
-            files is None
-            or files.version is None
-            or base.files.version is None
-            or files.version.ino != base.files.version.ino
-        )
-    )
+        return await self._freeing.act(steps, super().export_delete)
 
 
 def _is_same(found: Entry, listed: Entry) -> bool:

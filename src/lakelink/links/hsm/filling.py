@@ -93,7 +93,7 @@ class Filling:
         if found.st_size and not found.st_blocks:
             raise Tampered(
                 f"{self.tree.path_of(fd)} is one hole and has lost its attribute: what it stood for is not known",
-                hint="The link puts it right when it looks at the path.",
+                hint="`lakelink hsm restore` takes the lake's version; if its zeros are meant, `lakelink hsm accept` says so.",
             )
 
     async def _load(self, fd: int, stub: Stub) -> None:

@@ -1,4 +1,4 @@
-"""Flags that an operator sets: norelease, noarchive, lost, archived."""
+"""Flags that an operator sets: norelease, noarchive, lost, archived; and his word that a hole is what a file holds."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from lakelink.errors import StorageError
 from lakelink.links.hsm.base import Outcome, Result
-from lakelink.links.hsm.stub import Flags, Unreadable
+from lakelink.links.hsm.stub import OWN, Flags, Origin, Stub, Unreadable
 from lakelink.links.hsm.tree import Tree
+from lakelink.model.entry import Version
 
 SETTABLE = Flags.NORELEASE | Flags.NOARCHIVE | Flags.LOST | Flags.ARCHIVED
 
@@ -31,6 +32,27 @@ def flag(tree: Tree, handle: bytes, path: str, change: tuple[Flags, Flags]) -> R
         if flags == stub.flags:
             return Result(path, Outcome.ALREADY)
         tree.put_path(fd, replace(stub, flags=flags))
+        return Result(path, Outcome.DONE)
+    except (OSError, Unreadable) as error:
+        return Result(path, Outcome.FAILED, error=StorageError(f"{path}: {error}"))
+    finally:
+        os.close(fd)
+
+
+def accept(tree: Tree, handle: bytes, path: str, location: str) -> Result:
+    """A file that is one hole and has no attribute is content from now on: its zeros are meant. ALREADY for every other file. In the file's turn."""
+    try:
+        fd = tree.open(handle, os.O_PATH)
+    except OSError as error:
+        if error.errno == errno.ESTALE:
+            return Result(path, Outcome.GONE)
+        return Result(path, Outcome.FAILED, error=StorageError(f"{path}: {error.strerror}"))
+    try:
+        found = os.fstat(fd)
+        if not found.st_size or found.st_blocks or tree.stub_of_path(fd) is not None:
+            return Result(path, Outcome.ALREADY)
+        version = Version(found.st_size, found.st_mtime_ns)
+        tree.put_path(fd, Stub(Origin(location, path, version), found.st_mtime_ns, OWN))
         return Result(path, Outcome.DONE)
     except (OSError, Unreadable) as error:
         return Result(path, Outcome.FAILED, error=StorageError(f"{path}: {error}"))

@@ -26,6 +26,7 @@ from lakelink.links.hsm.base import (
 )
 from lakelink.links.hsm.control import Answer, Ask, Happening, NeedRoom, Roomed, Setup, Verb
 from lakelink.links.hsm.crew import Crew
+from lakelink.links.hsm.leaving import Leaving
 from lakelink.links.hsm.making_process import Maker
 from lakelink.links.hsm.marking import Marked, Marking, Suspect
 from lakelink.links.hsm.places import Places
@@ -56,6 +57,7 @@ class KernelGuard:
         self._tasks: set[asyncio.Task[None]] = set()
         self._make_room: MakeRoom | None = None
         self._suspect: Suspect | None = None
+        self.leaving = Leaving()
         self.marked = Marked()
         self.crew = Crew(spec.state, self._tell, self._heard)
 
@@ -97,7 +99,7 @@ class KernelGuard:
         spec, crew = self._spec, self.crew
         if crew.fresh:
             # The group before this one is gone, and with it all marks: whoever looks at the view now may read holes.
-            await asyncio.to_thread(view.withdraw, spec.view, spec.tree)
+            await asyncio.to_thread(view.withdraw, spec.view, spec.tree, detach=True)
         self._tree = Tree(spec.tree, Places(spec.state), crew.group_fd, self._tier)
         self._maker = Maker(self._tree)
         crew.start(
@@ -153,7 +155,15 @@ class KernelGuard:
         return await self._in_parts(paths, lambda part: self._ask(Verb.RESTORE, paths=part))
 
     async def release(self, candidates: Sequence[Candidate]) -> list[Result]:
-        return await self._in_parts(candidates, lambda part: self._ask(Verb.RELEASE, candidates=part))
+        return await self._in_parts(candidates, self._release)
+
+    async def _release(self, part: Sequence[Candidate]) -> Sequence[Result]:
+        with self.leaving.relying(wanted.origin.path for wanted in part) as sure:
+            going = [Result(one.path, Outcome.CHANGED) for one in part if one.origin.path not in sure]
+            asked = [one for one in part if one.origin.path in sure]
+            results = iter([*await self._ask(Verb.RELEASE, candidates=asked)] if asked else [])
+            gone = iter(going)
+            return [next(results if one.origin.path in sure else gone) for one in part]
 
     async def restub(self, candidates: Sequence[Candidate], stubs: Sequence[NewStub]) -> list[Result]:
         pairs = list(zip(candidates, stubs, strict=True))
@@ -164,6 +174,9 @@ class KernelGuard:
 
     async def flag(self, paths: Sequence[str], *, add: Flags = NOTHING, remove: Flags = NOTHING) -> list[Result]:
         return await self._in_parts(paths, lambda part: self._ask(Verb.FLAG, paths=part, add=add, remove=remove))
+
+    async def accept(self, paths: Sequence[str]) -> list[Result]:
+        return await self._in_parts(paths, lambda part: self._ask(Verb.ACCEPT, paths=part))
 
     async def settle(self) -> None:
         """What was loaded until now is on stable storage, and its attributes say so."""

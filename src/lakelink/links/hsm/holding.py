@@ -18,12 +18,18 @@ ANSWER_WITHIN_S = 5.0
 
 @dataclass(slots=True)
 class Held:
-    """A connection to a holder. `worker` is the process number of the worker connected to it, or 0; `pid` its own."""
+    """A connection to a holder. `worker` is the process number of the worker connected to it, or 0; `pid` its own; `spare` that of its spare, or 0."""
 
     connection: socket.socket
     group_fd: int
     worker: int
     pid: int
+    spare: int
+
+    def close(self) -> None:
+        """Let go of it and of the group."""
+        os.close(self.group_fd)
+        self.connection.close()
 
     def quit(self) -> None:
         """The holder ends; the group with it, unless somebody else has it."""
@@ -53,8 +59,8 @@ def find_holder(directory: str) -> Held | None:
             raise ConnectionError
         os.set_inheritable(fds[0], False)
         connection.setblocking(False)
-        worker, pid = map(int, said.split())
-        return Held(connection, fds[0], worker, pid)
+        worker, pid, spare = [*map(int, said.split()), 0][:3]
+        return Held(connection, fds[0], worker, pid, spare)
     except (OSError, ValueError):
         connection.close()
         return None

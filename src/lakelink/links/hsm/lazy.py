@@ -8,7 +8,8 @@ from typing import Protocol
 
 from lakelink.links.hsm.base import Guard, Outcome, Result
 from lakelink.links.hsm.files import LazyFiles
-from lakelink.model.entry import Entry, Origin, Posix
+from lakelink.links.hsm.leaving import Leaving
+from lakelink.model.entry import Entry, Origin, Posix, Version
 from lakelink.model.linkspec import Lazy, Refresh
 
 MOST_MADE = 20_000
@@ -16,11 +17,29 @@ MODE_OF_A_FILE = 0o644
 """Of an object that tells no mode, or has not been asked yet."""
 
 
-class Needed(Protocol):
-    """Knows which stubs still stand for an object that is about to be replaced or removed."""
+@dataclass(frozen=True, slots=True)
+class Going:
+    """An object that is about to be replaced or removed, and the inode of the file that both sides knew it by."""
 
-    async def living(self, inodes: Sequence[int], path: str) -> list[str]:
-        """Paths of the tree at which a stub of the object at `path` lives under one of these inodes."""
+    path: str
+    inode: int
+    version: Version
+
+    def is_origin(self, origin: Origin) -> bool:
+        """Whether what stands for `origin` needs this object. What stands for an earlier version of it does not: that one is gone."""
+        mine, theirs = self.version, origin.version
+        if origin.path != self.path:
+            return False
+        return mine.etag == theirs.etag if mine.etag or theirs.etag else mine == theirs
+
+
+class Needed(Protocol):
+    """Knows which stubs still stand for objects that are about to be replaced or removed."""
+
+    async def living(self, objects: Sequence[Going]) -> list[list[str]]:
+        """For each, the paths of the tree at which its inode lives as a stub of that very object. Whether an inode is one is asked of the inode and
+        not of a name, which may move meanwhile.
+        """
         ...
 
 
@@ -53,6 +72,11 @@ class Laziness:
     gid: int
     needed: Needed
     made: Made = field(default_factory=Made)
+
+    @property
+    def leaving(self) -> Leaving:
+        """Objects that are about to go; nobody may begin to rely on one of them."""
+        return self.guard.leaving
 
     def makes_stub(self, old: Entry | None) -> bool:
         """Whether the next version of a file comes as a stub. `old`: what is here now."""

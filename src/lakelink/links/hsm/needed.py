@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from lakelink.links.hsm.guard import KernelGuard
+from lakelink.links.hsm.lazy import Going
 from lakelink.links.hsm.stub import Unreadable
 from lakelink.links.hsm.tree import Tree
 from lakelink.ports import permission
@@ -24,28 +24,31 @@ class LivingStubs:
     def __init__(self, guard: KernelGuard) -> None:
         self._guard = guard
 
-    async def living(self, inodes: Sequence[int], path: str) -> list[str]:
+    async def living(self, objects: Sequence[Going]) -> list[list[str]]:
         """See `lazy.Needed`."""
-        return await asyncio.to_thread(self._living, set(inodes), path)
+        return await asyncio.to_thread(self._living, objects)
 
-    def _living(self, inodes: set[int], path: str) -> list[str]:
+    def _living(self, objects: Sequence[Going]) -> list[list[str]]:
         tree = self._guard.tree
-        found: set[str] = set()
-        left: set[int] = set()
-        for inode in inodes:
-            place = _by_number(tree, inode, path)
+        found: list[set[str]] = [set() for _ in objects]
+        left: dict[int, list[int]] = {}
+        for number, going in enumerate(objects):
+            place = _by_number(tree, going)
             if place is None:
-                left.add(inode)
+                left.setdefault(going.inode, []).append(number)
             elif place:
-                found.add(place)
+                found[number].add(place)
         for _ in range(_WALKS if left else 0):
-            found |= {place for place in _walked(tree, left) if _stands_for(tree, place, path)}
-        return sorted(found)
+            for place, inode in _walked(tree, left.keys()):
+                for number in left[inode]:
+                    if _stands_at(tree, place, objects[number]):
+                        found[number].add(place)
+        return [sorted(places) for places in found]
 
 
-def _by_number(tree: Tree, inode: int, path: str) -> str | None:
-    """Where a stub of the object at `path` is, by its inode; "" where there is none; None where this file system is not asked like that."""
-    handle = struct.pack("=Ii", 8, _INO32_GEN) + struct.pack("=II", inode & 0xFFFF_FFFF, 0)
+def _by_number(tree: Tree, going: Going) -> str | None:
+    """Where the stub is, by its inode; "" where it is none any more; None where this file system is not asked like that."""
+    handle = struct.pack("=Ii", 8, _INO32_GEN) + struct.pack("=II", going.inode & 0xFFFF_FFFF, 0)
     try:
         fd = permission.open_handle(tree.fd, handle, os.O_PATH)
     except OSError as error:
@@ -53,15 +56,23 @@ def _by_number(tree: Tree, inode: int, path: str) -> str | None:
             return ""
         return None
     try:
-        if os.fstat(fd).st_ino != inode:
+        if os.fstat(fd).st_ino != going.inode:
             return None
-        with contextlib.suppress(Unreadable):
-            stub = tree.stub_of_path(fd)
-            if stub is None or not stub.flags.is_stub or stub.origin.path != path or not os.fstat(fd).st_nlink:
-                return ""
-        return tree.path_of(fd)
+        if not _stands(tree, fd, going) or not os.fstat(fd).st_nlink:
+            return ""
+        # A file of which no name was looked up since it was last in memory has a descriptor, and no path.
+        return tree.path_of(fd) or None
     finally:
         os.close(fd)
+
+
+def _stands(tree: Tree, path_fd: int, going: Going) -> bool:
+    """Whether it is a stub of that object. One that cannot be understood may be."""
+    try:
+        stub = tree.stub_of_path(path_fd)
+    except Unreadable:
+        return True
+    return stub is not None and stub.flags.is_stub and going.is_origin(stub.origin)
 
 
 def _is_ext4(tree: Tree) -> bool:
@@ -70,9 +81,9 @@ def _is_ext4(tree: Tree) -> bool:
         return any(b" - ext4 " in line and line.split(b" ")[2] == device for line in table)
 
 
-def _walked(tree: Tree, inodes: set[int]) -> list[str]:
+def _walked(tree: Tree, inodes: Collection[int]) -> list[tuple[str, int]]:
     """Paths at which these inodes are."""
-    found: list[str] = []
+    found: list[tuple[str, int]] = []
     todo = [""]
     while todo:
         below = todo.pop()
@@ -85,7 +96,7 @@ def _walked(tree: Tree, inodes: set[int]) -> list[str]:
                 for entry in entries:
                     path = f"{below}/{entry.name}" if below else entry.name
                     if entry.inode() in inodes:
-                        found.append(path)
+                        found.append((path, entry.inode()))
                     if entry.is_dir(follow_symlinks=False):
                         todo.append(path)
         finally:
@@ -93,6 +104,12 @@ def _walked(tree: Tree, inodes: set[int]) -> list[str]:
     return found
 
 
-def _stands_for(tree: Tree, place: str, path: str) -> bool:
-    sight = tree.sight(place)
-    return bool(sight and sight.stub and sight.stub.flags.is_stub and sight.stub.origin.path == path)
+def _stands_at(tree: Tree, place: str, going: Going) -> bool:
+    """Whether the stub is at that name. Where it was a moment ago and is not now, it moved, and still lives."""
+    fd = tree.look(place)
+    if fd is None:
+        return True
+    try:
+        return os.fstat(fd).st_ino != going.inode or _stands(tree, fd, going)
+    finally:
+        os.close(fd)

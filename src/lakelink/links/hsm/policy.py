@@ -21,6 +21,8 @@ from lakelink.state.journal import Journal
 PART = 128
 AT_ONCE = 8
 """So few are released between two looks at whether that is enough."""
+REST_S = 3.0
+POLL_S = 0.02
 ROOM_FILES = 64
 """So many are offered at once to a load that needs room."""
 
@@ -60,6 +62,7 @@ class Releaser:
         answers: dict[str, Result] = {}
         for start in range(0, len(paths), PART):
             part = paths[start : start + PART]
+            await self._rest(part)
             agreed = self.journal.base(part)
             candidates = []
             for path in part:
@@ -72,6 +75,12 @@ class Releaser:
             answers |= {result.path: result for result in await self.lazy.guard.release(sure)}
             await self.look([path for path in part if path in answers])
         return [answers[path] for path in paths]
+
+    async def _rest(self, paths: Sequence[str]) -> None:
+        """What was heard of them is looked at, most often that they were just loaded; after a while it is not waited for any more."""
+        until_s = self.clock.monotonic() + REST_S
+        while any(map(self.is_moving, paths)) and self.clock.monotonic() < until_s:
+            await self.clock.sleep(POLL_S)
 
     def _moving(self, path: str) -> Result | None:
         return Result(path, Outcome.DIRTY) if self.is_moving(path) else None

@@ -43,6 +43,8 @@ class Flags(IntFlag):
 
 LOADED = Flags.EXISTS | Flags.ARCHIVED
 STUB = LOADED | Flags.RELEASED
+OWN = Flags.EXISTS
+"""Alone, with a version that has no ETag: what is in the file is what it holds, holes and all. It never stood for anything, and somebody has said so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ class Tree:
 
     def handle_at(self, path: str) -> bytes | None:
         """The handle of the file at a path, without opening it; None where there is no regular file."""
-        fd = self._look(path)
+        fd = self.look(path)
         if fd is None:
             return None
         try:
@@ -79,7 +79,7 @@ class Tree:
         finally:
             os.close(fd)
 
-    def _look(self, path: str) -> int | None:
+    def look(self, path: str) -> int | None:
         """A descriptor that asks nobody; no component of the path is a symlink, which could lead out of the tree."""
         try:
             return self._kernel.open_beneath(path, os.O_PATH, dir_fd=self.fd)
@@ -94,7 +94,7 @@ class Tree:
 
     def sight(self, path: str) -> Sight | None:
         """See `Guard.state`."""
-        fd = self._look(path)
+        fd = self.look(path)
         if fd is None:
             return None
         try:

@@ -75,11 +75,11 @@ def expose(view: str, tree: str) -> None:
         raise StorageError(f"{view} cannot be mounted: {error.strerror}") from error
 
 
-def withdraw(view: str, tree: str) -> bool:
-    """Take the view away; False: somebody is inside, and it stays."""
+def withdraw(view: str, tree: str, *, detach: bool = False) -> bool:
+    """Take the view away; False: somebody is inside, and it stays. With `detach` it goes all the same, for everybody who is not inside."""
     try:
         while is_mounted(view, tree):
-            permission.unmount(view)
+            permission.unmount(view, detach=detach)
     except OSError as error:
         if error.errno == errno.EBUSY:
             return False

@@ -14,7 +14,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from lakelink.links.hsm.questions import Questions, sweep, take_numbers
@@ -181,8 +181,10 @@ class Worker:
 
     async def _do(self, ask: Ask) -> None:
         from lakelink.links.hsm.control import Answer, Verb
+        from lakelink.links.hsm.flagging import accept, flag
 
         results: list[Result] = []
+        change = (ask.add, ask.remove)
         match ask.verb:
             case Verb.RESTORE:
                 results = list(await asyncio.gather(*(self._loader.restore(path) for path in ask.paths)))
@@ -192,7 +194,16 @@ class Worker:
                 pairs = zip(ask.candidates, ask.stubs, strict=True)
                 results = list(await asyncio.gather(*(self._release(one, new) for one, new in pairs)))
             case Verb.FLAG:
-                results = [await self._flag(path, ask) for path in ask.paths]
+                results = [
+                    await self._flag(path, lambda handle, path: flag(self._tree, handle, path, change))
+                    for path in ask.paths
+                ]
+            case Verb.ACCEPT:
+                (name, *_) = self._setup.locations
+                results = [
+                    await self._flag(path, lambda handle, path: accept(self._tree, handle, path, name))
+                    for path in ask.paths
+                ]
             case Verb.SETTLE:
                 await self._settling.settle()
             case Verb.QUIT:
@@ -218,16 +229,14 @@ class Worker:
             self._tell(Event(Happened.RELEASED, candidate.path, inode, candidate.origin, result.freed_bytes))
         return result
 
-    async def _flag(self, path: str, ask: Ask) -> Result:
-        from lakelink.links.hsm.flagging import flag
-
+    async def _flag(self, path: str, change: Callable[[bytes, str], Result]) -> Result:
         handle = self._tree.handle_at(path)
         if handle is None:
             from lakelink.links.hsm.base import Outcome, Result
 
             return Result(path, Outcome.GONE)
         async with self._turns.turn(handle):
-            return flag(self._tree, handle, path, (ask.add, ask.remove))
+            return change(handle, path)
 
     def _tell(self, event: Event) -> None:
         if not self._news:

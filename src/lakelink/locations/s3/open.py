@@ -40,7 +40,6 @@ class S3Access:
     connect_timeout_s: float = 10.0
     stall_timeout_s: float = 60.0
     max_connections: int = 256
-    quick: bool = False  # small requests are waited for one by one (`ports.quick`)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +98,6 @@ def open_s3(
         max_connections=access.max_connections,
         connect_timeout_s=access.connect_timeout_s,
         stall_timeout_s=access.stall_timeout_s,
-        quick=access.quick,
     )
     wire: S3Wire = CrtWire(endpoint, signer, wire_options, environment)
     meter = MeteredWire(wrap(wire) if wrap else wire)

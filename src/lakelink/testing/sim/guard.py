@@ -15,7 +15,9 @@ from dataclasses import replace
 
 from lakelink.errors import LakelinkError, PreconditionFailed
 from lakelink.links.hsm.base import Candidate, Event, Fill, MakeRoom, NewStub, Outcome, Result, Sight, Tier
-from lakelink.links.hsm.stub import LOADED, STUB, Flags, Stub
+from lakelink.links.hsm.lazy import Going
+from lakelink.links.hsm.leaving import Leaving
+from lakelink.links.hsm.stub import LOADED, OWN, STUB, Flags, Stub
 from lakelink.model.entry import Origin, Posix, Version
 from lakelink.testing.sim.inode import Inode, fail
 from lakelink.testing.sim.kernel import SimKernel
@@ -36,6 +38,7 @@ class SimGuard:
         self._disk = kernel.disk
         self._top = top
         self._fetch = fetch
+        self.leaving = Leaving()
 
     async def start(self) -> None:
         """It is always there."""
@@ -89,12 +92,14 @@ class SimGuard:
 
     async def release(self, candidates: Sequence[Candidate]) -> list[Result]:
         """See `Guard.release`."""
-        await asyncio.sleep(0.001)
-        results = []
-        for wanted in candidates:
-            self._kernel.between("release", wanted.path)
-            inode = find(self._top, wanted.path)
-            results.append(Result(wanted.path, release(inode, wanted)))
+        with self.leaving.relying(wanted.origin.path for wanted in candidates) as sure:
+            await asyncio.sleep(0.001)
+            results = []
+            for wanted in candidates:
+                self._kernel.between("release", wanted.path)
+                inode = find(self._top, wanted.path)
+                outcome = release(inode, wanted) if wanted.origin.path in sure else Outcome.CHANGED
+                results.append(Result(wanted.path, outcome))
         return results
 
     async def restub(self, candidates: Sequence[Candidate], stubs: Sequence[NewStub]) -> list[Result]:
@@ -125,6 +130,21 @@ class SimGuard:
                 results.append(Result(path, Outcome.GONE))
             else:
                 inode.stub = replace(inode.stub, flags=(inode.stub.flags | add) & ~remove)
+                results.append(Result(path, Outcome.DONE))
+        return results
+
+    async def accept(self, paths: Sequence[str]) -> list[Result]:
+        """See `Guard.accept`."""
+        results = []
+        for path in paths:
+            inode = find(self._top, path)
+            if inode is None or not inode.is_file:
+                results.append(Result(path, Outcome.GONE))
+            elif inode.stub is not None or not inode.hole:
+                results.append(Result(path, Outcome.ALREADY))
+            else:
+                version = Version(len(inode.data), inode.mtime_ns)
+                inode.stub = Stub(Origin("lake", path, version), inode.mtime_ns, OWN)
                 results.append(Result(path, Outcome.DONE))
         return results
 
@@ -165,13 +185,19 @@ class SimNeeded:
         self._kernel = kernel
         self._top = top
 
-    async def living(self, inodes: Sequence[int], path: str) -> list[str]:
+    async def living(self, objects: Sequence[Going]) -> list[list[str]]:
         """See `Needed.living`."""
-        self._kernel.between("living", path)
+        self._kernel.between("living", " ".join(going.path for going in objects))
         return [
-            name.decode("utf-8", "surrogateescape")
-            for name, inode in self._kernel.disk.tree(self._top)
-            if inode.ino in inodes and inode.has_no_bytes and inode.stub and inode.stub.origin.path == path
+            [
+                name.decode("utf-8", "surrogateescape")
+                for name, inode in self._kernel.disk.tree(self._top)
+                if inode.ino == going.inode
+                and inode.has_no_bytes
+                and inode.stub is not None
+                and going.is_origin(inode.stub.origin)
+            ]
+            for going in objects
         ]
 
 

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 
+from lakelink.core.filters import Filter
 from lakelink.engine.supervise import together
 from lakelink.errors import LakelinkError, RootReplaced
 from lakelink.links.parts import Parts, SidedFeed
@@ -89,6 +90,7 @@ class Member:
         self.endings: list[str] = []  # how links ended by themselves
         self.faults: list[str] = []
         self._traces = Traces(prefix, f"{name}.")
+        self.operator.updated = lambda spec: self._traces.leave_out(Filter(spec.filters))
         world.store.objects.told.append(self._traces.heard)
 
     def _named_top(self) -> Inode:

@@ -36,6 +36,7 @@ class Operator:
         self.spec = replace(spec, rule=replace(spec.rule, conflict=self._some_rule(self._choice)))
         if self._strict:
             self.spec = self._narrowed(self._choice)
+        self.updated: Callable[[LinkSpec], None] = lambda _spec: None
         self._acts: Sequence[Callable[[Link, random.Random], Awaitable[str]]] = (
             self._pause,
             self._survey,
@@ -115,13 +116,14 @@ class Operator:
             items = list(trash.items())
             if items:
                 item = choice.choice(items)
-                (answer,) = trash.restore([item.name])
-                return f"{item.name!r}: {answer.error or 'done'}"
+                answers = trash.restore([item.name])  # none where it went meanwhile, or the root with it
+                return f"{item.name!r}: {[str(answer.error or 'done') for answer in answers]}"
         return "nothing"
 
     async def _update(self, link: Link, choice: random.Random) -> str:
         rule = replace(self.spec.rule, conflict=self._some_rule(choice))
         self.spec = self._narrowed(choice) if self._strict else replace(self.spec, rule=rule)
+        self.updated(self.spec)
         link.update(self.spec)
         rule = self.spec.rule
         carried = [" ".join(sorted(events)) or "none" for events in (rule.imports, rule.exports)]

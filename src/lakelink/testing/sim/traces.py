@@ -6,6 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from lakelink.core.filters import Filter
+from lakelink.links.observe import left_out
 from lakelink.model.entry import Kind
 from lakelink.model.path import is_own
 from lakelink.state.journal_rows import loaded
@@ -40,6 +42,11 @@ class Traces:
     def forget(self) -> None:
         """The journal is gone, and with it every trace."""
         self._done.clear()
+
+    def leave_out(self, filters: Filter) -> None:
+        """The operator excludes these from now on: what was agreed on about them is forgotten, with every trace."""
+        for key in [key for key in self._done if left_out(filters, key[len(self._prefix) :], directory=False)]:
+            del self._done[key]
 
     def missing(self, journal: Path) -> list[str]:
         """Effects of which the journal, as the crash left it, knows nothing."""

@@ -7,34 +7,40 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import Generic, Protocol, TypeVar
 
-from lakelink.errors import Unreachable, Untrusted
-from lakelink.ports.crt_io import Endpoint, crt_error_name
-
-if TYPE_CHECKING:
-    from awscrt.http import HttpClientConnection
+from lakelink.errors import Unreachable
+from lakelink.ports.crt_io import Endpoint
 
 IDLE_S = 20.0  # shorter than what servers and middleboxes wait before they drop a connection silently
 
-Connect = Callable[[Endpoint], "Future[HttpClientConnection]"]
+
+class Pooled(Protocol):
+    """A connection that can be kept."""
+
+    def is_open(self) -> bool: ...
+
+    def close(self) -> object: ...
 
 
-class ConnectionPool:
+C = TypeVar("C", bound=Pooled)
+
+
+class ConnectionPool(Generic[C]):
     """The connections to one endpoint."""
 
-    def __init__(self, endpoint: Endpoint, connect: Connect, max_connections: int) -> None:
+    def __init__(self, endpoint: Endpoint, connect: Callable[[Endpoint], Awaitable[C]], max_connections: int) -> None:
+        """`connect` raises Unreachable where there is none to be had; cancelled, it leaves none behind."""
         self._endpoint = endpoint
         self._connect = connect
         self._max = max_connections
-        self._free: list[tuple[HttpClientConnection, float]] = []
+        self._free: list[tuple[C, float]] = []
         self._held = 0  # lent, free or connecting
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._closed = False
 
-    async def take(self, deadline_s: float) -> HttpClientConnection:
+    async def take(self, deadline_s: float) -> C:
         """A connection that was open a moment ago; the caller gives it back with `give` or `drop`.
 
         Raises:
@@ -63,7 +69,7 @@ class ConnectionPool:
                 self._wake_one()
             raise
 
-    def give(self, connection: HttpClientConnection, now_s: float) -> None:
+    def give(self, connection: C, now_s: float) -> None:
         """Take back a connection whose exchange ended cleanly."""
         if connection.is_open() and not self._closed:
             self._free.append((connection, now_s))
@@ -72,7 +78,7 @@ class ConnectionPool:
             self._held -= 1
         self._wake_one()
 
-    def drop(self, connection: HttpClientConnection) -> None:
+    def drop(self, connection: C) -> None:
         """Close a connection whose exchange did not end cleanly."""
         connection.close()
         self._held -= 1
@@ -97,35 +103,17 @@ class ConnectionPool:
     def idle(self) -> int:
         return len(self._free)
 
-    async def _open(self, deadline_s: float) -> HttpClientConnection:
-        from awscrt.exceptions import AwsCrtError
-
+    async def _open(self, deadline_s: float) -> C:
         self._held += 1
-        loop = asyncio.get_running_loop()
-        arrival: asyncio.Future[HttpClientConnection] = loop.create_future()
         try:
-            self._connect(self._endpoint).add_done_callback(lambda opening: _hand_over(loop, arrival, opening))
             async with asyncio.timeout(deadline_s):
-                return await arrival
+                return await self._connect(self._endpoint)
         except BaseException as error:  # also a setting that is wrong, and a cancellation: the place is free again
-            if arrival.done() and not arrival.cancelled() and arrival.exception() is None:
-                arrival.result().close()
-            self._give_up()
-            if isinstance(error, (AwsCrtError, OSError, TimeoutError)):
-                raise self._refused(error) from error
+            self._held -= 1
+            self._wake_one()
+            if isinstance(error, TimeoutError):
+                raise no_connection(self._endpoint, f"no answer within {deadline_s:.0f} s") from error
             raise
-
-    def _refused(self, error: BaseException) -> Unreachable:
-        reason = f"no connection to {self._endpoint.url}: {crt_error_name(error)}"
-        if "TLS_ERROR" in getattr(error, "name", ""):
-            return Untrusted(
-                reason, hint="Name the certificate authority with ca_bundle (or AWS_CA_BUNDLE), or check http/https."
-            )
-        return Unreachable(reason, hint="Check the endpoint, the proxy settings and that the store is running.")
-
-    def _give_up(self) -> None:
-        self._held -= 1
-        self._wake_one()
 
     def _wake_one(self) -> None:
         while self._waiting:
@@ -135,28 +123,9 @@ class ConnectionPool:
                 return
 
 
-def _hand_over(
-    loop: asyncio.AbstractEventLoop,
-    arrival: asyncio.Future[HttpClientConnection],
-    opening: Future[HttpClientConnection],
-) -> None:
-    """On the native thread: bring the connection to the loop, or close it where nobody waits any more."""
-    try:
-        loop.call_soon_threadsafe(_settle, arrival, opening)
-    except RuntimeError:  # the loop is closed
-        _close(opening)
-
-
-def _settle(arrival: asyncio.Future[HttpClientConnection], opening: Future[HttpClientConnection]) -> None:
-    error = opening.exception()
-    if arrival.done():
-        _close(opening)
-    elif error is not None:
-        arrival.set_exception(error)
-    else:
-        arrival.set_result(opening.result())
-
-
-def _close(opening: Future[HttpClientConnection]) -> None:
-    if opening.exception() is None:
-        opening.result().close()
+def no_connection(endpoint: Endpoint, reason: str) -> Unreachable:
+    """The error of a connection that could not be made."""
+    return Unreachable(
+        f"no connection to {endpoint.url}: {reason}",
+        hint="Check the endpoint, the proxy settings and that the store is running.",
+    )
