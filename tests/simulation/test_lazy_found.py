@@ -207,6 +207,39 @@ def test_another_file_is_not_agreed_on_while_the_stub_that_was_known_needs_the_o
     told(story)
 
 
+def test_an_object_that_was_moved_away_stays_while_its_copy_is_gone():
+    """A stub is renamed, its copy made, and a stranger overwrites the copy before what was moved away is removed."""
+
+    async def story(scene):
+        await scene.stubs(a=b"the bytes of a")
+        scene.move("a", "b")
+        assert isinstance(await scene.do(Verb.EXPORT, "b"), Agreed)
+        await scene.put("b", b"of a stranger")
+        assert await scene.do(Verb.EXPORT_DELETE, "a") is not None
+        assert scene.noted == ["b"]
+        assert isinstance(await scene.do(Verb.IMPORT, "b"), Agreed)
+        assert await scene.do(Verb.EXPORT_DELETE, "a") is None
+        assert b"the bytes of a" in scene.on_disk()
+
+    told(story)
+
+
+def test_a_stub_that_both_sides_agree_on_stands_for_the_object_at_its_own_path():
+    """The process died between the copy of a renamed stub's object and the change of the stub."""
+
+    async def story(scene):
+        await scene.stubs(a=b"the bytes of a")
+        scene.move("a", "b")
+        await scene.put("b", b"the bytes of a")
+        scene.base["b"] = scene.base["a"]
+        assert await scene.adopt("b") is None
+        (there,) = await scene.lake.stat(["a"])
+        await scene.lake.delete([Delete("a", Kind.FILE, Expect(there.version))])  # by a stranger
+        assert scene.read("b") == b"the bytes of a"
+
+    told(story)
+
+
 def test_a_stub_of_a_version_that_is_gone_holds_up_nothing():
     async def story(scene):
         await scene.stubs(a=b"the bytes of a")

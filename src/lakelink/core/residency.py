@@ -14,12 +14,17 @@ from lakelink.model.link import UNKNOWN, Agreed, Unknown
 
 def settled(files: Entry | Unknown | None, lake: Entry | Unknown | None, base: Agreed | None) -> Entry | Unknown | None:
     """What is known of the files side, once the other side and the base were seen too: UNKNOWN where a hole may stand for an object."""
-    if not isinstance(files, Entry) or files.resident or files.origin is not None:
+    if not isinstance(files, Entry) or not is_doubtful_hole(files):
         return files
     objects = (lake, base.lake if base else None)
     if any(isinstance(each, Entry) and each.size_bytes == files.size_bytes for each in objects):
         return UNKNOWN
     return files
+
+
+def is_doubtful_hole(entry: Entry | Unknown | None) -> bool:
+    """Whether it is one hole and bears no mark: it may stand for an object, or be what it looks like."""
+    return isinstance(entry, Entry) and not entry.resident and entry.origin is None
 
 
 def is_stub(entry: Entry | Unknown | None) -> bool:

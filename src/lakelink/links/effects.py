@@ -80,7 +80,7 @@ class Effects:
         return await acts[verb](steps)
 
     async def adoptable(self, step: Step) -> LakelinkError | None:  # noqa: ARG002  # of a plain link everything is
-        """Why both sides cannot agree on what was seen at a path yet; None: they can, and nothing has to be done for it."""
+        """Why both sides cannot agree on what was seen at a path yet; None: they can, and nothing more has to be done for it."""
         return None
 
     # ── files to lake ──

@@ -9,7 +9,7 @@ from math import inf
 
 from lakelink.core.delta import Delta, delta
 from lakelink.core.reconcile import decide
-from lakelink.core.residency import is_stub
+from lakelink.core.residency import is_doubtful_hole, is_stub
 from lakelink.engine.contents import same_content
 from lakelink.errors import ContentUnknown, LakelinkError, NameUnsupported, Retry, problem_of
 from lakelink.links.crew import Crew
@@ -78,16 +78,25 @@ class Judge:
             decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
         if decision is None and await self._is_other_content(look):
             decision = decide(look.path, look.base, look.files, look.lake, crew.rule)
+        return await self._concluded(look, decision)
+
+    async def _concluded(self, look: Look, decision: Decision | None) -> Step | Result | None:
+        if decision is None or decision.verb is Verb.ADOPT:
+            needed = await self._is_needed(look, decision)
+            if needed is not None:
+                return self.failed(look, needed)
         if decision is None:
             return self._unchanged(look)
-        if decision.verb is Verb.ADOPT and (needed := await self._is_needed(look, decision)) is not None:
-            return self.failed(look, needed)
         return None if await self._waits_for_writer(look, decision.verb) else self._act(look, decision)
 
-    async def _is_needed(self, look: Look, decision: Decision) -> LakelinkError | None:
+    async def _is_needed(self, look: Look, decision: Decision | None) -> LakelinkError | None:
         """Why both sides cannot agree on what is there yet: of a lazy link the file that was known for the object may stand for it elsewhere."""
-        step = Step(look, decision.verb, decision.files, decision.lake, decision.reason)
-        return await self._crew.effects().adoptable(step)
+        if decision is not None:
+            return await self._crew.effects().adoptable(Step(look, Verb.ADOPT, decision.files, decision.lake))
+        files, lake = look.files, look.lake
+        if not isinstance(files, Entry) or not isinstance(lake, Entry) or not is_stub(files):
+            return None
+        return await self._crew.effects().adoptable(Step(look, Verb.ADOPT, files, lake))
 
     async def _waits_for_writer(self, look: Look, verb: Verb) -> bool:
         if verb is Verb.EXPORT:
@@ -97,11 +106,26 @@ class Judge:
     async def _is_doubtful(self, look: Look) -> bool:
         """Whether nobody can tell if the file is somebody's, or what is left of an import that the last process had begun."""
         crew = self._crew
+        # A hole may stand for what is there; and what is held of the lake is not forgotten because something was heard of the files side.
+        if not look.lake_seen and (is_doubtful_hole(look.files) or (look.base is None and self._is_held(look.path))):
+            await crew.observer.ask_lake([look])
         if look.path not in crew.placing:
             return False
         if not look.lake_seen:
             await crew.observer.ask_lake([look])
         return await is_doubtful(look, crew.placing[look.path], crew.files)
+
+    def _look_at_names(self, look: Look) -> None:
+        """A file that stood for an object that is gone may have other names, which stand for objects of their own then."""
+        crew, base = self._crew, look.base
+        version = base.files.version if base and crew.lazy else None
+        for path, _ in crew.journal.by_inode([version.ino]).get(version.ino, ()) if version else ():
+            if path != look.path:
+                crew.note_both(path, crew.clock.monotonic())
+
+    def _is_held(self, path: str) -> bool:
+        journal = self._crew.journal
+        return journal.counts["held"] > 0 and journal.is_held(path)
 
     async def _untorn(self, decision: Decision | None, *, doubtful: bool) -> Decision | None:
         """A file that is a part of what an import had begun to put there is no change of anybody's, and no conflict; one that may be is kept apart."""
@@ -266,6 +290,7 @@ class Judge:
         if verb is Verb.HOLD:
             return Result(path, held=_held(look))
         if verb is Verb.FORGET:
+            self._look_at_names(look)
             return Result(path, keep_base=False)
         if verb is Verb.ADOPT:
             files, lake = _both(decision)

@@ -237,6 +237,10 @@ class Journal:
 
     # ── what is listed ──
 
+    def is_held(self, path: str) -> bool:
+        """Whether a change at that path is held."""
+        return bool(self._rows("SELECT path FROM held WHERE path IN ", [path]))
+
     def held(self, limit: int = -1) -> list[Held]:
         """Changes that the policies do not carry, by path."""
         with self._reading():

@@ -32,6 +32,13 @@ def holders(scene: Scene) -> tuple[int, int]:
     return held.pid, held.spare
 
 
+def known_worker(scene: Scene) -> int:
+    held = find_holder(str(scene.backing))
+    assert held is not None
+    held.close()
+    return held.worker
+
+
 def is_gone(pid: int) -> bool:
     try:
         return "Z" in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[:1]
@@ -40,8 +47,9 @@ def is_gone(pid: int) -> bool:
 
 
 def freeze(scene: Scene) -> int:
-    """The worker stands still where it is; its number."""
+    """The worker stands still where it is, known to the holder; its number."""
     pid = scene.guard.crew.worker_pid
+    eventually(lambda: known_worker(scene) == pid)
     os.kill(pid, signal.SIGSTOP)
     return pid
 
@@ -238,15 +246,17 @@ def test_a_stub_that_lost_its_attribute_is_not_read_where_it_may_stand_for_an_ob
     assert scene.cat("g") == bytes(len(DATA))
 
 
-def test_a_worker_killed_amid_releases_leaves_only_whole_files_and_whole_stubs(scene):
+def test_whoever_is_killed_amid_releases_only_whole_files_and_whole_stubs_are_left(scene):
     files = {f"d/{number}": noise(30_000, number) for number in range(30)}
     scene.make(files)
     for path, data in files.items():
         assert scene.cat(path) == data
-    for watched in ("d/0", "d/13", "d/26"):
+    for watched, victims in (("d/0", "worker"), ("d/13", "holder"), ("d/26", "worker holder")):
+        pids = {"worker": scene.guard.crew.worker_pid, "holder": holder_pid(scene)}
         work = scene.loop.start(scene.guard.release([scene.candidate(path) for path in files]))
         eventually(partial(begun, scene, watched, work))
-        os.kill(scene.guard.crew.worker_pid, signal.SIGKILL)
+        for victim in victims.split():
+            os.kill(pids[victim], signal.SIGKILL)
         outcomes = {one.outcome for one in work.result(60)}
         assert outcomes <= {Outcome.DONE, Outcome.ALREADY, Outcome.IN_USE}
         for path, data in files.items():

@@ -171,6 +171,56 @@ def test_a_hole_of_ones_own_is_content_once_somebody_has_said_so(on_disk):
         assert outside("cat", root / "image") == bytes(70000)
 
 
+def test_files_are_loaded_and_released_by_pattern_last_use_and_flag(on_disk):
+    program, lake, root = on_disk
+    for name in ("a.bam", "b.bam", "c.txt"):
+        lake.put(name, f"the bytes of {name}")
+    with at_work(program):
+        add(program, root)
+        wait_for(lambda: len(list(root.glob("*.bam"))) == 2 and (root / "c.txt").exists(), "the stubs")
+        settled(program)
+        assert program("link", "preload", "g", "--include", "*.bam").code == 0
+        settled(program)
+        assert released(program, root) == {"c.txt"}
+        assert program("hsm", "set", "--norelease", root / "b.bam").code == 0
+        assert program("link", "release", "g", "--older-than", "1d").code == 0
+        assert program("link", "release", "g", "--older-than", "0s", "--include", "*.txt").code == 0
+        assert released(program, root) == {"c.txt"}
+        assert "not to be released" in program("link", "release", "g", "--older-than", "0s", "--include", "*.bam").err
+        assert released(program, root) == {"a.bam", "c.txt"}
+        assert "norelease" in states(program, root / "b.bam")["b.bam"]
+        assert program("hsm", "clear", "--norelease", root / "b.bam").code == 0
+        assert program("hsm", "release", root / "b.bam").code == 0
+        assert released(program, root) == {"a.bam", "b.bam", "c.txt"}
+        assert outside("cat", root / "b.bam") == b"the bytes of b.bam"
+
+
+def released(program, root):
+    return {name for name, flags in states(program, root).items() if "released" in flags}
+
+
+def test_what_a_listing_does_not_tell_is_asked_for_beside_the_work(on_disk, tmp_path):
+    program, _, root = on_disk
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(60):
+        (source / f"f{number}").write_bytes(b"x" * (number + 1))
+        (source / f"f{number}").chmod(0o640)
+    os.utime(source / "f7", (1_500_000_000, 1_500_000_000))
+    (source / "link").symlink_to("f7")
+    assert program("sync", source, program.lake, "-q").code == 0
+    with at_work(program):
+        add(program, root)
+        wait_for(lambda: len(list(root.glob("f*"))) == 60, "the stubs")
+        wait_for(
+            lambda: all((root / f"f{number}").stat().st_mode & 0o777 == 0o640 for number in range(60)), "the modes"
+        )
+        wait_for((root / "link").is_symlink, "the link")
+        assert (root / "f7").stat().st_mtime == 1_500_000_000
+        settled(program)
+        assert len(released(program, root)) == 60  # none was loaded for it
+
+
 def test_a_lazy_link_is_let_go_only_when_everybody_can_read_what_it_leaves(on_disk):
     program, lake, root = on_disk
     lake.put("f", "bytes")

@@ -20,7 +20,9 @@ def going(scene: Scene, path: str) -> Going:
 
 
 def places(scene: Scene, *objects: Going) -> list[list[str]]:
-    return asyncio.run(LivingStubs(scene.guard).living(objects))
+    lives = asyncio.run(LivingStubs(scene.guard).living(objects))
+    found = zip(objects, lives, strict=True)
+    return [[one.place for one in some if one.origin and going.is_origin(one.origin)] for going, some in found]
 
 
 def test_a_stub_is_found_under_any_name_and_only_while_it_stands_for_that_very_object(any_file_system):

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from lakelink.links.hsm.base import Candidate, Happened, NewStub, Outcome
+from lakelink.links.hsm.holding import find_holder
 from lakelink.links.hsm.stub import Origin
 from lakelink.locations.base import LocationSpec, Write
 from lakelink.locations.content import BytesContent
@@ -30,19 +31,20 @@ class Gate(Relay):
         super().__init__(endpoint)
         self.open = threading.Event()
         self.open.set()
+        self.lie: tuple[bytes, bytes] | None = None  # what is said instead of what
 
     def _pump(self, source, target, counter, limit) -> None:
-        super()._pump(_Held(source, self.open) if counter == "from_store_bytes" else source, target, counter, limit)
+        super()._pump(_Held(source, self) if counter == "from_store_bytes" else source, target, counter, limit)
 
 
 class _Held:
-    def __init__(self, socket, gate: threading.Event) -> None:
+    def __init__(self, socket, gate: Gate) -> None:
         self._socket, self._gate = socket, gate
 
     def recv(self, size: int) -> bytes:
         data = self._socket.recv(size)
-        self._gate.wait(120)
-        return data
+        self._gate.open.wait(120)
+        return data.replace(*self._gate.lie) if self._gate.lie else data
 
     def __getattr__(self, name: str):
         return getattr(self._socket, name)
@@ -136,6 +138,42 @@ def test_a_worker_killed_while_it_loads_is_followed_by_another_which_serves_the_
         eventually(lambda: lake.gate.to_store_bytes > before)
         os.kill(scene.guard.crew.worker_pid, signal.SIGKILL)
     assert finish(reader)[0] == data
+
+
+@pytest.mark.parametrize("dead", ["worker", "holder", "worker holder", "daemon worker holder"])
+def test_whoever_dies_while_a_file_is_loaded_the_reader_gets_its_bytes(scene_of, lake, dead):
+    scene = scene_of(locations={"s3": lake.location})
+    data = noise(2 << 20, 15)
+    stubs(scene, lake, {"f": data})
+    held = find_holder(str(scene.backing))
+    held.close()
+    pids = {"worker": scene.guard.crew.worker_pid, "holder": held.pid}
+    with shut(lake.gate):
+        before = lake.gate.to_store_bytes
+        reader = scene.reader("f")
+        assert waits(reader)
+        eventually(lambda: lake.gate.to_store_bytes > before)
+        if "daemon" in dead:
+            scene.loop.run(scene.guard.crew.stop(keep=True))
+        for victim in set(dead.split()) - {"daemon"}:
+            os.kill(pids[victim], signal.SIGKILL)
+        if "daemon" in dead:
+            scene.again()
+            assert not scene.guard.crew.fresh
+    assert finish(reader)[0] == data
+
+
+@pytest.mark.parametrize("size", [4096, 300_000])
+def test_bytes_that_are_not_those_of_the_version_are_refused(scene_of, lake, size):
+    scene = scene_of(locations={"s3": lake.location})
+    data = b"the true bytes, " + noise(size, 16)
+    stubs(scene, lake, {"f": data})
+    lake.gate.lie = (b"the true bytes, ", b"the wrong bytes,")
+    out, complaint = finish(scene.reader("f"))
+    assert (out, b"Input/output error" in complaint) == (b"", True)
+    assert scene.is_stub("f")
+    lake.gate.lie = None
+    assert scene.cat("f") == data
 
 
 def test_a_store_that_is_too_slow_ends_in_an_error_and_the_next_reader_gets_the_bytes(scene_of, lake):

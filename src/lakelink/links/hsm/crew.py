@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ GONE_WITHIN_S = 10.0
 STEADY_S = 3.0  # a worker that ran for so long is followed by another at once: readers wait
 _LEFT: list[subprocess.Popen[bytes]] = []
 """Workers that go on without their guard; they are nobody's to wait for any more."""
+_LATE_LOOKS, _LATE_POLL_S = 5, 0.1
 _PAUSES_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -62,7 +64,7 @@ class Crew:
             os.close(held.group_fd)
         else:
             self.group_fd = held.group_fd
-            _end(held.worker)
+            _end(held.worker or _late_worker(self._state))
         self._held = held
 
     def start(self, setup: Setup) -> None:
@@ -163,6 +165,18 @@ class Crew:
                 continue
             os.close(held.group_fd)
             self._held = held
+
+
+def _late_worker(state: str) -> int:
+    """A worker whose daemon died while it began is known to the holder a moment later; two workers would not wait for each other's turns."""
+    for _ in range(_LATE_LOOKS):
+        time.sleep(_LATE_POLL_S)
+        held = find_holder(state)
+        if held is not None:
+            held.close()
+            if held.worker:
+                return held.worker
+    return 0
 
 
 def _spawn(program: list[str], fds: tuple[int, int]) -> subprocess.Popen[bytes]:

@@ -29,7 +29,7 @@ class LazyEffects(Effects):
         super().__init__(files, lake)
         self._lazy = lazy
         self._heirs = Heirs(lake, lazy, names)
-        self._freeing = Freeing(files, lazy, self._heirs, note)
+        self._freeing = Freeing(lake, lazy, self._heirs, note)
 
     # ── lake to files ──
 
@@ -171,7 +171,10 @@ class LazyEffects(Effects):
 
     async def adoptable(self, step: Step) -> LakelinkError | None:
         """See `Effects.adoptable`."""
-        return (await self._freeing.needed([step])).get(step.path) if replaces(step) else None
+        needed = await self._freeing.needed([step]) if replaces(step) else {}
+        if step.path not in needed and not await self._heirs.own(step.path, step.files, step.lake):
+            return PreconditionFailed(f"{display(step.path)} moved on meanwhile")
+        return needed.get(step.path)
 
     async def _follow(self, placed: Sequence[tuple[str, Entry, Entry]]) -> dict[str, Answer]:
         """These stubs (path, files, lake) stand for those objects from now on. Their own metadata stays, and what an object has differently is found

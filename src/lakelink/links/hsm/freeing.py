@@ -8,9 +8,9 @@ from typing import TypeAlias
 from lakelink.errors import LakelinkError, PreconditionFailed
 from lakelink.links.effects import Answer, Step
 from lakelink.links.hsm.heirs import Heirs
-from lakelink.links.hsm.lazy import Going, Laziness
+from lakelink.links.hsm.lazy import Going, Laziness, Living
 from lakelink.locations.base import Location
-from lakelink.model.entry import Entry, Kind
+from lakelink.model.entry import Entry, Kind, Origin
 from lakelink.model.path import display, is_own
 
 PATIENT_ATTEMPTS = 3
@@ -22,9 +22,10 @@ Act: TypeAlias = Callable[[Sequence[Step]], Awaitable[list[Answer]]]
 class Freeing:
     """Asked before each change that takes an object away."""
 
-    def __init__(self, files: Location, lazy: Laziness, heirs: Heirs, note: Callable[[str], object]) -> None:
+    def __init__(self, lake: Location, lazy: Laziness, heirs: Heirs, note: Callable[[str], object]) -> None:
         """`note`: the path is to be looked at on both sides, now."""
-        self._files = files
+        self._files = lazy.files
+        self._lake = lake
         self._lazy = lazy
         self._heirs = heirs
         self._note = note
@@ -41,25 +42,51 @@ class Freeing:
     async def needed(self, steps: Sequence[Step]) -> dict[str, LakelinkError]:
         """Objects that may not go yet, since a stub lives on for which nothing else stands."""
         by_path = {step.path: (step, going) for step in steps if (going := _going(step)) is not None}
-        left = await self._living([going for _, going in by_path.values()])
+        objects = [going for _, going in by_path.values()]
         refused: dict[str, LakelinkError] = {}
-        for path, places in left.items():
-            still = await self._free(*by_path[path], places)
+        living = list(zip(objects, await self._living(objects), strict=True))
+        gone = await self._gone({origin for going, lives in living for origin in _copies(going, lives).values()})
+        for going, lives in living:
+            step, _ = by_path[going.path]
+            orphans = [place for place, origin in _copies(going, lives).items() if origin in gone]
+            await self._reclaim(step, going, orphans)
+            still = orphans or await self._free(step, going, _needing(going, lives))
             if still:
-                refused[path] = PreconditionFailed(
-                    f"the object at {display(path)} is still needed by {display(still[0])}, which is not loaded",
+                refused[going.path] = PreconditionFailed(
+                    f"the object at {display(going.path)} is still needed by {display(still[0])}, which is not loaded",
                     hint="It is tried again.",
                 )
         return refused
 
+    async def _gone(self, origins: set[Origin]) -> set[Origin]:
+        """Those of them that are not in the lake as they were, as far as it says."""
+        asked = sorted(origins, key=lambda origin: origin.path)
+        there = await self._lake.stat([origin.path for origin in asked]) if asked else []
+        return {
+            origin
+            for origin, found in zip(asked, there, strict=True)
+            if not isinstance(found, Entry) or not _is_version(origin, found)
+        }
+
+    async def _reclaim(self, step: Step, going: Going, orphans: Sequence[str]) -> None:
+        """Stubs that stood for a copy of this object, which somebody else replaced or removed meanwhile, stand for this one again. It would go as what was
+        moved away, and is the last to have the bytes.
+        """
+        seen = await self._files.stat(orphans) if orphans else []
+        for place, files in zip(orphans, seen, strict=True):
+            if isinstance(files, Entry) and step.lake is not None:
+                await self._heirs.reclaim(place, files, going.path, step.lake)
+            self._note(place)
+
     async def _free(self, step: Step, going: Going, places: Sequence[str]) -> Sequence[str]:
         """Where stubs need the object all the same. Names may move meanwhile: what came of it is asked of the files."""
-        own = [place for place in places if is_own(place)]
+        if not places:
+            return ()
         shown = [place for place in places if not is_own(place)]
         seen = await self._files.stat(shown) if shown else []
         await self._heirs.settle([(p, found) for p, found in zip(shown, seen, strict=True) if isinstance(found, Entry)])
         left = await self._still(going)
-        if left and (len(own) == len(places) or step.look.mark.attempts >= PATIENT_ATTEMPTS):
+        if left and (not shown or step.look.mark.attempts >= PATIENT_ATTEMPTS):
             await self._lazy.load(left)
             return await self._still(going)
         for place in left:
@@ -68,12 +95,29 @@ class Freeing:
         return left
 
     async def _still(self, going: Going) -> list[str]:
-        return (await self._living([going])).get(going.path, [])
+        return _needing(going, (await self._living([going]))[0])
 
-    async def _living(self, objects: Sequence[Going]) -> dict[str, list[str]]:
-        """By path of the object, where the stubs are that need it."""
-        found = await self._lazy.needed.living(objects) if objects else []
-        return {going.path: places for going, places in zip(objects, found, strict=True) if places}
+    async def _living(self, objects: Sequence[Going]) -> list[list[Living]]:
+        return await self._lazy.needed.living(objects) if objects else []
+
+
+def _needing(going: Going, lives: Sequence[Living]) -> list[str]:
+    """Where stubs need the object."""
+    return [one.place for one in lives if one.origin is None or going.is_origin(one.origin)]
+
+
+def _copies(going: Going, lives: Sequence[Living]) -> dict[str, Origin]:
+    """Where stubs stand for another object with the same bytes, and for which."""
+    return {
+        one.place: one.origin
+        for one in lives
+        if one.origin and not is_own(one.place) and not going.is_origin(one.origin) and going.has_bytes_of(one.origin)
+    }
+
+
+def _is_version(origin: Origin, found: Entry) -> bool:
+    """Whether an origin is still as it was."""
+    return found.version is not None and Going(origin.path, 0, found.version).is_origin(origin)
 
 
 def replaces(step: Step) -> bool:

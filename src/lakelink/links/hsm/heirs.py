@@ -9,7 +9,7 @@ from typing import TypeAlias
 from lakelink.core.delta import stands_for
 from lakelink.core.residency import is_stub
 from lakelink.errors import LakelinkError, PreconditionFailed
-from lakelink.links.hsm.base import Candidate, NewStub, Outcome
+from lakelink.links.hsm.base import Candidate, NewStub, Outcome, Result
 from lakelink.links.hsm.lazy import Laziness, is_here
 from lakelink.locations.base import Location
 from lakelink.model.entry import Entry
@@ -32,13 +32,13 @@ class Heirs:
     async def settle(self, stubs: Sequence[tuple[str, Entry]]) -> dict[str, str]:
         """Have these stubs (where each is, and what was seen there) stand for another object than now; where that was done, the path of the object.
 
-        Where it was not, there is no such object, or the stub is in use, moved, or no stub any more.
+        Where it was not, there is no such object, or it is about to go, or the stub is in use, moved, or no stub any more.
         """
         done: dict[str, str] = {}
-        known = self._names([files.version.ino for _, files in stubs if files.version]) if stubs else {}
+        known = self._known(stubs)
         for place, files in stubs:
             for name, lake in await self._objects(files, known):
-                if await self._follow(place, files, name, lake):
+                if name not in self._lazy.leaving and await self.follow(place, files, name, lake):
                     done[place] = name
                     break
         return done
@@ -50,19 +50,37 @@ class Heirs:
 
         Where that cannot be done now, the name may not go yet.
         """
-        heirs = await self.settle(stubs)
         refused: dict[str, LakelinkError] = {}
+        known = self._known(stubs)
         for place, files in stubs:
-            name = heirs.get(place) or (files.origin.path if files.origin else place)
-            if name == place or await self._is_at(name, files):
+            heirs = [name for name, _ in await self._objects(files, known)]
+            moved_from = files.origin.path if files.origin and files.origin.path != place else ""
+            if not heirs and not moved_from:
                 continue
-            (result,) = await self._lazy.load([place])
+            name = (await self.settle([(place, files)])).get(place, moved_from)
+            if name and await self._is_at(name, files):
+                continue
+            (result,) = await self._lazy.load([place]) if name else (Result(place, Outcome.IN_USE),)
             if not is_here(result) and result.outcome is not Outcome.CHANGED:
                 refused[place] = result.error or PreconditionFailed(
                     f"{display(place)} cannot be loaded, and would leave nothing in the trash",
                     hint="It is tried again.",
                 )
         return refused
+
+    async def own(self, path: str, files: Entry | None, lake: Entry | None) -> bool:
+        """A stub that both sides agree on stands for the object at its own path afterwards, unless it has the name of the one that it stands for as well:
+        that object may go without anybody here being asked. False: it moved on meanwhile.
+        """
+        if files is None or lake is None or not is_stub(files) or files.origin is None:
+            return True
+        origin = files.origin.path
+        if origin == path or not stands_for(files, lake) or await self._is_at(origin, files):
+            return True
+        return await self.follow(path, files, path, lake)
+
+    def _known(self, stubs: Sequence[tuple[str, Entry]]) -> Known:
+        return self._names([files.version.ino for _, files in stubs if files.version]) if stubs else {}
 
     async def _is_at(self, name: str, files: Entry) -> bool:
         """Whether the file has that name as well."""
@@ -85,13 +103,16 @@ class Heirs:
             if isinstance(lake, Entry) and stands_for(files, lake)
         ]
 
-    async def _follow(self, place: str, files: Entry, name: str, lake: Entry) -> bool:
+    async def follow(self, place: str, files: Entry, name: str, lake: Entry) -> bool:
+        """Have the stub at `place` stand for the object that was seen at `name`, which is not about to go."""
+        with self._lazy.leaving.relying([name]) as sure:
+            return name in sure and await self.reclaim(place, files, name, lake)
+
+    async def reclaim(self, place: str, files: Entry, name: str, lake: Entry) -> bool:
+        """As `follow`, for whoever is about to let that object go, and will not then."""
         origin = self._lazy.origin_of(name, lake)
         if files.version is None or files.origin is None or files.posix is None or origin is None:
             return False
-        with self._lazy.leaving.relying([name]) as sure:
-            if name not in sure:
-                return False
-            candidate = Candidate(place, files.version, files.origin)
-            (result,) = await self._lazy.guard.restub([candidate], [NewStub(place, files.posix, origin)])
+        candidate = Candidate(place, files.version, files.origin)
+        (result,) = await self._lazy.guard.restub([candidate], [NewStub(place, files.posix, origin)])
         return result.outcome is Outcome.DONE

@@ -27,19 +27,29 @@ class Going:
 
     def is_origin(self, origin: Origin) -> bool:
         """Whether what stands for `origin` needs this object. What stands for an earlier version of it does not: that one is gone."""
+        return origin.path == self.path and self.has_bytes_of(origin)
+
+    def has_bytes_of(self, origin: Origin) -> bool:
+        """Whether both hold the same content, as far as their versions tell."""
         mine, theirs = self.version, origin.version
-        if origin.path != self.path:
-            return False
-        return mine.etag == theirs.etag if mine.etag or theirs.etag else mine == theirs
+        if mine.etag or theirs.etag:
+            return mine.etag == theirs.etag and mine.size_bytes == theirs.size_bytes
+        return mine == theirs
+
+
+@dataclass(frozen=True, slots=True)
+class Living:
+    """A stub in the tree. `origin` is None where its attribute cannot be understood: it may stand for anything."""
+
+    place: str
+    origin: Origin | None
 
 
 class Needed(Protocol):
-    """Knows which stubs still stand for objects that are about to be replaced or removed."""
+    """Knows which stubs live of the files that were known for objects, when these are about to be replaced or removed."""
 
-    async def living(self, objects: Sequence[Going]) -> list[list[str]]:
-        """For each, the paths of the tree at which its inode lives as a stub of that very object. Whether an inode is one is asked of the inode and
-        not of a name, which may move meanwhile.
-        """
+    async def living(self, objects: Sequence[Going]) -> list[list[Living]]:
+        """For each, where its inode lives as a stub, and of what. Both are asked of the inode and not of a name, which may move meanwhile."""
         ...
 
 

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Collection, Sequence
 
 from lakelink.links.hsm.guard import KernelGuard
-from lakelink.links.hsm.lazy import Going
+from lakelink.links.hsm.lazy import Going, Living
 from lakelink.links.hsm.stub import Unreadable
 from lakelink.links.hsm.tree import Tree
 from lakelink.ports import permission
@@ -24,55 +24,55 @@ class LivingStubs:
     def __init__(self, guard: KernelGuard) -> None:
         self._guard = guard
 
-    async def living(self, objects: Sequence[Going]) -> list[list[str]]:
+    async def living(self, objects: Sequence[Going]) -> list[list[Living]]:
         """See `lazy.Needed`."""
         return await asyncio.to_thread(self._living, objects)
 
-    def _living(self, objects: Sequence[Going]) -> list[list[str]]:
+    def _living(self, objects: Sequence[Going]) -> list[list[Living]]:
         tree = self._guard.tree
-        found: list[set[str]] = [set() for _ in objects]
+        found: list[dict[str, Living]] = [{} for _ in objects]
         left: dict[int, list[int]] = {}
         for number, going in enumerate(objects):
-            place = _by_number(tree, going)
-            if place is None:
+            lives = _by_number(tree, going.inode)
+            if lives is None:
                 left.setdefault(going.inode, []).append(number)
-            elif place:
-                found[number].add(place)
+            else:
+                found[number] |= {one.place: one for one in lives}
         for _ in range(_WALKS if left else 0):
             for place, inode in _walked(tree, left.keys()):
-                for number in left[inode]:
-                    if _stands_at(tree, place, objects[number]):
-                        found[number].add(place)
-        return [sorted(places) for places in found]
+                for one in _at(tree, place, inode):
+                    for number in left[inode]:
+                        found[number][place] = one
+        return [[lives[place] for place in sorted(lives)] for lives in found]
 
 
-def _by_number(tree: Tree, going: Going) -> str | None:
-    """Where the stub is, by its inode; "" where it is none any more; None where this file system is not asked like that."""
-    handle = struct.pack("=Ii", 8, _INO32_GEN) + struct.pack("=II", going.inode & 0xFFFF_FFFF, 0)
+def _by_number(tree: Tree, inode: int) -> list[Living] | None:
+    """The stub with that inode, if it is one; None where this file system is not asked like that, or does not say where it is."""
+    handle = struct.pack("=Ii", 8, _INO32_GEN) + struct.pack("=II", inode & 0xFFFF_FFFF, 0)
     try:
         fd = permission.open_handle(tree.fd, handle, os.O_PATH)
     except OSError as error:
         if error.errno == errno.ESTALE and _is_ext4(tree):
-            return ""
+            return []
         return None
     try:
-        if os.fstat(fd).st_ino != going.inode:
+        found = os.fstat(fd)
+        if found.st_ino != inode:
             return None
-        if not _stands(tree, fd, going) or not os.fstat(fd).st_nlink:
-            return ""
         # A file of which no name was looked up since it was last in memory has a descriptor, and no path.
-        return tree.path_of(fd) or None
+        lives = _living_by(tree, fd, tree.path_of(fd)) if found.st_nlink else []
+        return None if lives and not lives[0].place else lives
     finally:
         os.close(fd)
 
 
-def _stands(tree: Tree, path_fd: int, going: Going) -> bool:
-    """Whether it is a stub of that object. One that cannot be understood may be."""
+def _living_by(tree: Tree, path_fd: int, place: str) -> list[Living]:
+    """What an open file is, if it is a stub, or may be one."""
     try:
         stub = tree.stub_of_path(path_fd)
     except Unreadable:
-        return True
-    return stub is not None and stub.flags.is_stub and going.is_origin(stub.origin)
+        return [Living(place, None)]
+    return [Living(place, stub.origin)] if stub is not None and stub.flags.is_stub else []
 
 
 def _is_ext4(tree: Tree) -> bool:
@@ -104,12 +104,12 @@ def _walked(tree: Tree, inodes: Collection[int]) -> list[tuple[str, int]]:
     return found
 
 
-def _stands_at(tree: Tree, place: str, going: Going) -> bool:
-    """Whether the stub is at that name. Where it was a moment ago and is not now, it moved, and still lives."""
+def _at(tree: Tree, place: str, inode: int) -> list[Living]:
+    """The stub at that name. Where the file was a moment ago and is not now, it moved, and still lives."""
     fd = tree.look(place)
     if fd is None:
-        return True
+        return [Living(place, None)]
     try:
-        return os.fstat(fd).st_ino != going.inode or _stands(tree, fd, going)
+        return _living_by(tree, fd, place) if os.fstat(fd).st_ino == inode else [Living(place, None)]
     finally:
         os.close(fd)

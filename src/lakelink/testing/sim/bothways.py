@@ -135,7 +135,7 @@ class _Links:
         # What stands as a conflict, or cannot be carried, is listed and waits for its user.
         journal = member.link.journal
         unclear |= {clash.path for clash in journal.conflicts() if not clash.copy}
-        unclear |= {trouble.problem.path for trouble in journal.problems()}
+        unclear |= {trouble.problem.path for trouble in journal.problems()} | member.unclear()
         found = differences(files_view(member.people.files(), member.people.bytes_of), lake, unclear, posix=False)
         status = member.link.status()
         if status.reason:

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from lakelink.errors import LakelinkError, PreconditionFailed
 from lakelink.links.hsm.base import Candidate, Event, Fill, MakeRoom, NewStub, Outcome, Result, Sight, Tier
-from lakelink.links.hsm.lazy import Going
+from lakelink.links.hsm.lazy import Going, Living
 from lakelink.links.hsm.leaving import Leaving
 from lakelink.links.hsm.stub import LOADED, OWN, STUB, Flags, Stub
 from lakelink.model.entry import Origin, Posix, Version
@@ -185,17 +185,14 @@ class SimNeeded:
         self._kernel = kernel
         self._top = top
 
-    async def living(self, objects: Sequence[Going]) -> list[list[str]]:
+    async def living(self, objects: Sequence[Going]) -> list[list[Living]]:
         """See `Needed.living`."""
         self._kernel.between("living", " ".join(going.path for going in objects))
         return [
             [
-                name.decode("utf-8", "surrogateescape")
+                Living(name.decode("utf-8", "surrogateescape"), inode.stub.origin)
                 for name, inode in self._kernel.disk.tree(self._top)
-                if inode.ino == going.inode
-                and inode.has_no_bytes
-                and inode.stub is not None
-                and going.is_origin(inode.stub.origin)
+                if inode.ino == going.inode and inode.has_no_bytes and inode.stub is not None
             ]
             for going in objects
         ]

@@ -56,7 +56,7 @@ class LazyTree:
             opening(inode)
 
         people.kernel.at_open = at_open
-        people.bytes_of = self.bytes_of
+        people.bytes_of, people.meaning_of = self.bytes_of, self.meaning_of
         people.read_too()
 
     def bytes_of(self, inode: Inode) -> bytes | bytearray:
@@ -73,6 +73,15 @@ class LazyTree:
             b"" if inode.stub else inode.data
         )  # an error; or zeros, where nobody remembers that they stood for something
 
+    def meaning_of(self, inode: Inode) -> bytes | bytearray:
+        """What a file holds to its user, also where nobody can read it since its object was replaced: who removes it throws that away."""
+        if inode.has_no_bytes and inode.stub is not None:
+            etag = inode.stub.origin.version.etag
+            for stored in self._world.store.objects.now.values():
+                if stored.etag.strip('"') == etag:
+                    return stored.body
+        return self.bytes_of(inode)
+
     def laziness(self, files: Location, kernel: SimKernel) -> Laziness:
         """For a process that has just begun."""
         if self._top is None:
@@ -84,6 +93,17 @@ class LazyTree:
     def misfortunes(self) -> list[Callable[[random.Random], str]]:
         """What may happen to the tree at any time."""
         return [self._restore_without_marks]
+
+    def unclear(self) -> set[str]:
+        """Where a hole that lost its mark has got another name: there it is zeros to the link, and an error to whoever reads it."""
+        return {
+            path
+            for path, inode in self._files()
+            if inode.hole
+            and inode.stub is None
+            and inode.serial in self._suspects
+            and self._suspects[inode.serial].path != path
+        }
 
     def excuse(self) -> None:
         """A hole that lost its mark and was moved is zeros at its new path: that is told in the documentation, and who moved it threw its bytes away."""
@@ -131,9 +151,13 @@ class LazyTree:
         if people is None or name not in parent.entries:
             return f"{self._name}: nothing is restored"
         people.disk.change([(parent, name, copy)])
-        if inode.stub is not None:
+        if inode.stub is not None and inode.stub.origin.path == path:
             self._suspects[copy.serial] = inode.stub.origin
             self._restored.append((path, copy, tokens_in(self.bytes_of(inode))))
+        else:
+            self._world.ledger.excuse(
+                tokens_in(self.meaning_of(inode)), "a stub that was moved is restored without its mark"
+            )
         return f"{self._name}: {path!r} is restored without its mark"
 
     def _world_copy(self, inode: Inode) -> Inode:

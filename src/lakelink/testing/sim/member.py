@@ -208,6 +208,10 @@ class Member:
         if self._lazy is not None:
             self._lazy.excuse()
 
+    def unclear(self) -> set[str]:
+        """Paths at which both sides may differ at the end, as the documentation says."""
+        return self._lazy.unclear() if self._lazy is not None else set()
+
     def lose_journal(self) -> None:
         """Somebody deletes it while nothing runs."""
         self.machine.databases.lose()

@@ -41,6 +41,7 @@ class People:
         self._pens: list[_Pen] = []
         self._old: list[bytes] = []
         self.bytes_of: Callable[[Inode], bytes | bytearray] = lambda inode: inode.data  # what whoever opens it reads
+        self.meaning_of: Callable[[Inode], bytes | bytearray] = lambda inode: inode.data  # what is thrown away with it
         self._acts: list[tuple[int, Callable[[random.Random], str]]] = [
             (5, self._write),
             (3, self._save),
@@ -134,7 +135,7 @@ class People:
         return here
 
     def _visible(self) -> dict[str, set[int]]:
-        return {path: tokens_in(self.bytes_of(inode)) for path, inode in self.files().items() if inode.is_file}
+        return {path: tokens_in(self.meaning_of(inode)) for path, inode in self.files().items() if inode.is_file}
 
     def _arrived(self) -> set[int]:
         """Tokens in all files that have a name, and in those that are open and lost theirs to somebody else."""
