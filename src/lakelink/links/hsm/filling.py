@@ -28,7 +28,7 @@ from lakelink.errors import ChangedWhileRead, Corrupt, LakelinkError, Tampered
 from lakelink.links.hsm.base import Event, Happened
 from lakelink.links.hsm.stub import Flags, Stub
 from lakelink.links.hsm.tree import Tree, has_data, has_hole
-from lakelink.locations.base import Location, Read
+from lakelink.locations.base import Location, Prompt, Read
 from lakelink.locations.content import Content
 from lakelink.model.entry import Version
 from lakelink.ports import permission
@@ -147,6 +147,9 @@ class Filling:
 
     async def _bytes(self, fd: int, stub: Stub) -> None:
         size = stub.size_bytes
+        if size < ALLOCATE_FROM_BYTES and (data := await self._fetched(stub)) is not None:
+            _write(fd, data)
+            return
         content = await self._content(stub)
         data = content.at_hand()
         if data is not None:
@@ -160,6 +163,13 @@ class Filling:
         came = await content.pour(fd)
         if came != size:
             raise ChangedWhileRead(f"{stub.origin.path}: {came} bytes came instead of {size}")
+
+    async def _fetched(self, stub: Stub) -> bytes | None:
+        """The bytes by the short way, where there is one and it leads to them."""
+        location = await self.location_of(stub.origin.location)
+        if not isinstance(location, Prompt):
+            return None
+        return await location.fetch(Read(stub.origin.path, stub.size_bytes, stub.origin.version))
 
     async def _content(self, stub: Stub) -> Content:
         origin = stub.origin
