@@ -62,8 +62,8 @@ def read_serve(document: Document, environ: Mapping[str, str] = os.environ) -> S
         ConfigError: it is wrong; the message names the setting, the file and the line.
     """
     section = Section(document, ("serve",), document.section("serve"), environ)
-    metrics = _address(section.text("metrics", variable="LAKELINK_METRICS"), "metrics")
-    webhook = _address(section.text("webhook"), "webhook")
+    metrics = _address(section.listen("metrics", variable="LAKELINK_METRICS"), "metrics")
+    webhook = _address(section.listen("webhook"), "webhook")
     token = read_secret(section, "webhook_token", "the token", environ)
     cert, key = section.text("webhook_cert").value, section.text("webhook_key").value
     stop_within_s = section.duration_s("stop_within", STOP_WITHIN_S).value

@@ -48,6 +48,10 @@ class Section:
     def text(self, key: str, default: str = "", *, variable: str = "") -> Setting[str]:
         return self._setting(key, default, variable, _text)
 
+    def listen(self, key: str, *, variable: str = "") -> Setting[str]:
+        """Where to listen: text, or a port as a bare number."""
+        return self._setting(key, "", variable, _quantity)
+
     def flag(self, key: str, default: bool = False, *, variable: str = "") -> Setting[bool]:
         return self._setting(key, default, variable, _flag)
 

@@ -13,6 +13,7 @@ from lakelink.links.hsm.backing import check_root
 from lakelink.links.hsm.base import Tier
 from lakelink.links.hsm.guard import ALTERNATIVE
 from lakelink.links.hsm.probe import probe
+from lakelink.links.spelling import check_spelling
 from lakelink.links.stores import Stores, check_accepted, unconditional
 from lakelink.locations.base import Delete, Guarantee, Location, Write
 from lakelink.locations.content import BytesContent
@@ -35,7 +36,7 @@ async def admit(spec: LinkSpec, document: Document, stores: Stores) -> list[str]
 
     Raises:
         UsageError, RootMissing, NotPermitted: the directory is none, is not there, or cannot be used. The same, and Unreachable: so with the
-            lake. Refused: the store cannot check writes, and that was not accepted.
+            lake. Refused: the store cannot check writes, and that was not accepted; or the file system takes names that differ for one.
     """
     try:
         async with asyncio.timeout(ANSWER_WITHIN_S):
@@ -82,7 +83,7 @@ def look_at_directory(spec: LinkSpec, document: Document) -> list[str]:
         _check_lazy(spec, path)
     machine = this_machine()
     caveat = file_system(machine.kernel, machine.notify, path).caveat(spec.pace.scan_interval_s)
-    return [caveat] if caveat else []
+    return [note for note in (caveat, check_spelling(spec, path)) if note]
 
 
 def _check_lazy(spec: LinkSpec, path: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import logging
@@ -28,6 +29,7 @@ from lakelink.links.identity import RootGuard
 from lakelink.links.parts import Parts, SidedFeed
 from lakelink.links.retention import tend
 from lakelink.links.runtime import Link
+from lakelink.links.spelling import check_spelling
 from lakelink.links.stores import Stores, Verdict, check_accepted
 from lakelink.links.tasks import Tasks
 from lakelink.locations.local.location import LocalLocation
@@ -161,7 +163,8 @@ class LinkOpener:
 
         Raises:
             RootMissing, NotPermitted: the directory is not there, or not for this user. UsageError, ConfigError: a location is wrong.
-            StorageError: the journal cannot be opened. Refused: the store checks no conditions, and that was not accepted.
+            StorageError: the journal cannot be opened. Refused: the store checks no conditions, and that was not accepted; or the file system
+                takes names that differ for one.
             Unreachable: what the store does with conditions was never found out, and cannot be now.
         """
         async with AsyncExitStack() as stack:
@@ -183,7 +186,9 @@ class LinkOpener:
             tree = await open_tree(spec, spec.lazy, document, where)
             stack.push_async_callback(tree.aclose)
             laziness = tree.laziness
+        caveat = await asyncio.to_thread(check_spelling, spec, root)
         feeds, why = await self._feeds(spec, root, document, stack)
+        why += [caveat] if caveat else []
         # A root that is gone is a halt, and never made anew.
         files = laziness.files if laziness else LocalLocation(root, options=LocalOptions(trash=True, create_root=False))
         stack.push_async_callback(files.aclose)

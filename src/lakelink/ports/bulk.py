@@ -135,13 +135,18 @@ class BulkReceiver:
         if not self._endpoint.tls:
             return http.client.HTTPConnection(name, self._endpoint.port, timeout=self._connect_timeout_s)
         if self._context is None:
-            self._context = _context(self._tls)
+            self._context = tls_context(self._tls)
         return http.client.HTTPSConnection(
             name, self._endpoint.port, timeout=self._connect_timeout_s, context=self._context
         )
 
 
-def _context(settings: TlsSettings) -> ssl.SSLContext:
+def tls_context(settings: TlsSettings) -> ssl.SSLContext:
+    """For connections that this process makes itself.
+
+    Raises:
+        OSError: the certificates cannot be used.
+    """
     context = ssl.create_default_context(cafile=settings.ca_bundle or None)
     if not settings.verify:
         context.check_hostname = False

@@ -59,7 +59,7 @@ class CrtWireOptions:
     max_connections: int = 256  # per host; how many are used is the business of the concurrency limit above
     connect_timeout_s: float = 10.0
     stall_timeout_s: float = 60.0  # a request that moves no byte for so long is given up
-    lean: bool = True  # small requests over plain HTTP go by sockets of asyncio's, which takes half the CPU time
+    lean: bool = True  # small requests go by sockets of asyncio's: see `ports.lean`
 
 
 class _CountedBody:
@@ -197,6 +197,7 @@ class CrtWire:
         )
         self._lean = LeanSender(
             endpoint,
+            self._options.tls,
             connect_timeout_s=self._options.connect_timeout_s,
             stall_timeout_s=self._options.stall_timeout_s,
             max_connections=self._options.max_connections,
@@ -217,13 +218,16 @@ class CrtWire:
         self._loop = loop
         if self._closed:
             raise Unreachable("the connection to the store was closed")
-        lean = self._options.lean and self._lean.takes(request)
-        exchange = None if lean else _Exchange(self, request, loop.create_future())
+        if self._options.lean and self._lean.takes(request):
+            message = self._message(request, None)
+            await self.signer.sign(message)
+            self._watch()
+            answer = await self._lean.send(request, message)
+            if answer is not None:
+                return answer
+        exchange = _Exchange(self, request, loop.create_future())
         message = self._message(request, exchange)
         await self.signer.sign(message)
-        if exchange is None:
-            self._watch()
-            return await self._lean.send(request, message)
         if self._bulk.takes(request):
             try:
                 return await self._bulk.send(request, message)

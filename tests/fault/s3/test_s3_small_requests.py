@@ -11,7 +11,8 @@ from lakelink.errors import StorageError, Unreachable
 from lakelink.ports.crt import CrtWire, CrtWireOptions
 from lakelink.ports.crt_auth import CredentialSource, CrtSigner
 from lakelink.ports.crt_endpoint import parse_endpoint
-from lakelink.ports.lean import MAX_BODY_BYTES, MAX_HEAD_BYTES
+from lakelink.ports.lean import MAX_BODY_BYTES
+from lakelink.ports.lean_connection import MAX_HEAD_BYTES
 from lakelink.ports.wire import WireRequest
 
 GET = WireRequest("GetObject", "GET", "/lake/x")

@@ -30,6 +30,10 @@ def test_addresses(text, address):
     assert parse_address(text) == address
 
 
+def test_a_port_may_be_a_bare_number(tmp_path):
+    assert read(tmp_path, "metrics = 9464").metrics == Address("127.0.0.1", 9464)
+
+
 @pytest.mark.parametrize("text", ["", "here", ":9464", "host:", "1:65536", "9464x", "-1"])
 def test_what_is_no_address(text):
     with pytest.raises(ValueError, match="is no port"):
