@@ -55,7 +55,7 @@ def _new_disk(place: Path, stack: ExitStack) -> None:
     """An empty ext4 of its own, in a file."""
     image = place.with_suffix(".img")
     if place.exists():
-        subprocess.run(["umount", place], check=True)
+        subprocess.run(["umount", "-l", place], check=True)  # a process of the last round may be about to end
     else:
         place.mkdir()
         stack.callback(subprocess.run, ["umount", "-l", place], check=False)

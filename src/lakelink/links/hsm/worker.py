@@ -94,6 +94,7 @@ class Worker:
         limits = Limits(setup.load_timeout_s, asyncio.Semaphore(setup.loads_at_once))
         self._questions = Questions(group_fd, waiting, asyncio.get_running_loop(), self._asked)
         self._loader = Loader(filling, self._turns, limits, self._questions.answer, self._tell)
+        self._settling.busy = lambda: self._loader.under_way > 0
         self._releasing = Releasing(self._tree, quiet)
         self._releases = asyncio.Semaphore(RELEASES_AT_ONCE)
 
