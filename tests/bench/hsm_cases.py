@@ -9,6 +9,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -55,7 +56,10 @@ def _new_disk(place: Path, stack: ExitStack) -> None:
     """An empty ext4 of its own, in a file."""
     image = place.with_suffix(".img")
     if place.exists():
-        subprocess.run(["umount", "-l", place], check=True)  # a process of the last round may be about to end
+        for _ in range(100):  # a process of the last round may be about to end
+            if subprocess.run(["umount", place], check=False, capture_output=True).returncode == 0:
+                break
+            time.sleep(0.1)
     else:
         place.mkdir()
         stack.callback(subprocess.run, ["umount", "-l", place], check=False)
