@@ -159,6 +159,7 @@ class Filling:
             return
         if size >= ALLOCATE_FROM_BYTES:
             _allocate(fd, size)
+        content.hurried = True
         # A follower of the digest reads from the file, in a thread: its questions are answered like all of our own.
         came = await content.pour(fd)
         if came != size:
