@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import itertools
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +19,10 @@ from lakelink.errors import Unsupported
 from lakelink.locations.embedded import EmbeddedStore
 
 _numbers = itertools.count()
+
+# What runs in the background of a script ignores Ctrl-C, and so would the programs that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples each time, however slow the machine: a run that fails has found something in the code that it tests. To look for more,
 # `pytest --hypothesis-profile=explore`.

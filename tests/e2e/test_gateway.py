@@ -63,14 +63,20 @@ def gateway(program, settings="", *options):
         process.stdout.close()
 
 
+def make_user(program, home):
+    """A key, and the user acme who has it."""
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", program.folder / "id"]
+    subprocess.run(command, check=True)
+    ran = program("gateway", "user", "add", "acme", "--home", home, "--key", "id.pub")
+    assert ran.code == 0, ran.err
+
+
 @pytest.fixture
 def here(tmp_path):
     """The program, a key, and the user acme at home in a directory."""
     program = InProcess(tmp_path)
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "id"], check=True)
     (tmp_path / "home").mkdir()
-    ran = program("gateway", "user", "add", "acme", "--home", "home", "--key", "id.pub")
-    assert ran.code == 0, ran.err
+    make_user(program, "home")
     return program
 
 
@@ -101,6 +107,23 @@ def test_users_are_added_shown_changed_and_removed_by_commands(here):
     )
     assert here("gateway", "user", "remove", "acme").code == 0
     assert here("gateway", "user", "remove", "acme").code == 1
+
+
+def test_what_keeps_a_user_out_is_told_and_a_key_may_be_given_itself(here):
+    line = (here.folder / "id.pub").read_text().strip()
+    ran = here("gateway", "user", "add", "bob", "--home", "later", "--key", line, "--proof", "key+password")
+    assert ran.code == 0
+    assert "bob has no password, so nobody can log in" in ran.err
+    assert f"{here.folder}/later is no directory" in ran.err
+    assert "(no login)" in here("gateway", "user", "list").out
+    ran = here("gateway", "user", "update", "bob", "--proof", "key", "--home", "home", "--bandwidth", "10MiB/s")
+    assert (ran.code, ran.err) == (0, "")
+    assert "bandwidth: 10 MiB/s" in here("gateway", "user", "show", "bob").out
+    fingerprint = here("gateway", "user", "show", "bob", "--json").json["keys"][0]["fingerprint"]
+    assert here("gateway", "user", "show", "acme", "--json").json["keys"][0]["fingerprint"] == fingerprint
+    assert here("gateway", "user", "key", "add", "bob", "--key", "nothing.pub").code == 2
+    assert here("gateway", "user", "key", "remove", "bob", fingerprint).out == "user bob has no keys\n"
+    assert here("gateway", "kick", "--unban", "nonsense").code == 2
 
 
 def test_a_password_comes_by_standard_input_and_is_never_shown(here):
@@ -244,6 +267,12 @@ def test_a_reload_brings_new_settings_to_new_sessions_and_leaves_the_old_ones_al
             (here.folder / "lakelink.toml").write_text("[gateway]\npolicy = 'nonsense'\n")
             running.process.send_signal(signal.SIGHUP)
             async with running.connect():
+                assert running.status().policy == "compatible"
+                for worker in {each.worker for each in running.sessions()}:
+                    os.kill(worker, signal.SIGKILL)
+            async with (
+                running.connect()
+            ):  # a worker that is started again has the settings that hold, and not those of the file
                 assert running.status().policy == "compatible"
 
     with gateway(here) as running:

@@ -26,12 +26,13 @@ _PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
 class Document:
     """A settings file as it was written; without a file, an empty one.
 
-    `lines` maps the path of a table or key to its line.
+    `lines` maps the path of a table or key to its line; `text` is all of it, for a process that is to have the very same settings.
     """
 
     path: Path | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
     lines: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+    text: str = ""
 
     def section(self, name: str) -> Mapping[str, Any]:
         """The raw table of a top-level section; empty where it is not written.
@@ -104,7 +105,7 @@ def parse_document(text: str, path: Path) -> Document:
         raise ConfigError(
             f"{place}: not valid TOML: {error}", hint="https://toml.io shows how values are written."
         ) from error
-    document = Document(path, data, _lines(text))
+    document = Document(path, data, _lines(text), text)
     for name in data:
         if name not in SECTIONS:
             raise unknown_key(document, (name,), SECTIONS, "section")

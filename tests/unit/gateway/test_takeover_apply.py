@@ -265,6 +265,22 @@ def test_what_a_prefix_cannot_hold_blocks_only_what_moves(desk, old_keys):
     assert {finding.ident for finding in desk.plan(*facts).blockers} == {"user:acme:locked-in"}
 
 
+@pytest.mark.parametrize(
+    ("target", "asks"),
+    [
+        ("s3://lake/partners", True),
+        ("lake:partners", True),
+        ("s3://lake", False),
+        ("/srv/new/partners", False),
+        ("", False),
+    ],
+)
+def test_names_that_are_too_long_below_the_prefix_they_go_to_are_asked_about(desk, old_keys, target, asks):
+    home = HomeFact(tree="/srv/acme", longest_path_bytes=1024 - len("/acme/") - 3)
+    plan = desk.plan(*facts_of(old_keys, user(home=home)), home=target)
+    assert [finding.ident for finding in plan.blockers] == (["user:acme:too-long"] if asks else [])
+
+
 def test_an_address_has_to_be_on_the_list_of_the_user_and_on_that_of_everybody(desk, old_keys):
     facts = facts_of(
         old_keys, user(allow=["10.1.0.0/16"]), user("beta"), user("gamma", allow=["192.0.2.0/24"]), allow=["10.0.0.0/8"]

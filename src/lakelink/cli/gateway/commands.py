@@ -42,7 +42,7 @@ COMMANDS = {
     "workflows": Command("workflows:app", RUNNING, "What happens after an upload: how it went, and what failed once more."),
     "user": Command("user:app", USERS, "Users: add, list, show, change, remove; passwords and keys."),
     "hostkey": Command("hostkey:app", USERS, "The keys by which clients know this server."),
-    "import": Command("takeover:app", MOVING, "Take over an existing SFTP server: scan, plan, apply, verify, rollback."),
+    "import": Command("takeover:app", MOVING, "Take over an existing SFTP server: scan, plan, apply, sync, verify, rollback."),
 }  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -33,8 +32,13 @@ def add(
     /,
     *,
     key: Annotated[
-        tuple[Path, ...],
-        Parameter(help="A public key, or a file of them. May be repeated.", metavar="FILE", group=PROOF, negative=()),
+        tuple[str, ...],
+        Parameter(
+            help="A file of public keys, or a key itself in quotes. May be repeated.",
+            metavar="FILE",
+            group=PROOF,
+            negative=(),
+        ),
     ],
     output: Output = Output(),
 ) -> int:
@@ -118,4 +122,6 @@ def _told(account: Account, output: Output) -> int:
         print_json({"name": account.name, "keys": keys})
     elif not output.quiet:
         print_lines(f"{key['type']} {key['fingerprint']} {key['comment']}".rstrip() for key in keys)
+        if not keys:
+            print(f"user {account.name} has no keys")
     return 0

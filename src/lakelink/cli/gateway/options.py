@@ -41,6 +41,13 @@ def _moment(text: str) -> int:
         raise ValueError(error.message) from error
 
 
+def _proof(text: str) -> Proof:
+    try:
+        return Proof(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is none of {', '.join(Proof)}") from None
+
+
 def _said(help_text: str, metavar: str, group: Group, parse: Any = None) -> Parameter:
     if parse is None:
         return Parameter(help=help_text, metavar=metavar, group=group, negative=(), show_default=False)
@@ -53,6 +60,7 @@ def _said(help_text: str, metavar: str, group: Group, parse: Any = None) -> Para
         accepts_keys=False,
         negative=(),
         show_default=False,
+        show_choices=False,
     )
 
 
@@ -84,7 +92,7 @@ class AccountOptions:
     )
     proof: Annotated[
         Proof | None,
-        _said("What has to be shown: any (whichever there is), key, password, key+password.", "PROOF", PROOF),
+        _said("What has to be shown: any (whichever there is), key, password, key+password.", "PROOF", PROOF, _proof),
     ] = None
     allow: Annotated[
         tuple[str, ...] | None,

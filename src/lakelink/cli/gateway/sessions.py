@@ -75,6 +75,8 @@ def kick(
 
     if not session and not user and not unban:
         raise UsageError("which sessions?", hint="Their ids, or --user NAME.")
+    if unban:
+        _check_address(unban)
     lifted = _ask(LiftBan(address=unban)) if unban else False
     ended = _ask(KickSessions(sessions=list(session), user=user)) if session or user else []
     if session and not ended and not user:
@@ -87,6 +89,17 @@ def kick(
         if unban:
             print(f"{unban} may come again" if lifted else f"{unban} was not kept out")
     return 0
+
+
+def _check_address(text: str) -> None:
+    import ipaddress
+
+    try:
+        ipaddress.ip_address(text.partition("/")[0])
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is no address", hint="lakelink gateway sessions names those that are kept out."
+        ) from None
 
 
 def _ask(call: Call[T]) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from lakelink.config.secret import Secret
 from lakelink.errors import Refused, UsageError
-from lakelink.model.account import Account
+from lakelink.model.account import Account, Proof
+from lakelink.model.units import format_bytes, format_rate
 
 if TYPE_CHECKING:
     from lakelink.gateway.accounts.store import AccountStore
 
 LONGEST_FILE_BYTES = 1 << 20
+_KEY = re.compile(r"\sAAAA[A-Za-z0-9+/=]{20}")  # in a line of authorized_keys, and in no path
 
 
 @contextmanager
@@ -89,8 +92,8 @@ def _declared(config: str | None) -> Sequence[Account]:
     return declared_accounts(load_document(config))
 
 
-def lines_of(files: Sequence[Path]) -> tuple[str, ...]:
-    """The keys of some files.
+def lines_of(given: Sequence[str]) -> tuple[str, ...]:
+    """The keys of some files, or the keys themselves.
 
     Raises:
         UsageError: one cannot be read, or holds what is no key; the message names file and line.
@@ -98,20 +101,37 @@ def lines_of(files: Sequence[Path]) -> tuple[str, ...]:
     from lakelink.gateway.credentials.authorized_keys import parse_file
 
     found: list[str] = []
-    for file in files:
+    for each in given:
+        is_key = _KEY.search(each) is not None
         try:
-            with file.open("rb") as opened:
-                text = opened.read(LONGEST_FILE_BYTES).decode("utf-8", "replace")
-        except OSError as error:
-            raise UsageError(
-                f"{file} cannot be read: {error.strerror}",
-                hint="It holds a public key, as ssh-keygen writes it to FILE.pub.",
-            ) from error
-        try:
-            found += parse_file(text)
+            found += parse_file(each if is_key else _content(Path(each)))
         except UsageError as error:
-            raise UsageError(f"{file}: {error.message}", hint=error.hint) from error
+            raise UsageError(f"{'the key' if is_key else each}: {error.message}", hint=error.hint) from error
     return tuple(dict.fromkeys(found))
+
+
+def _content(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(LONGEST_FILE_BYTES).decode("utf-8", "replace")
+    except OSError as error:
+        raise UsageError(
+            f"cannot be read: {error.strerror}", hint="It holds a public key, as ssh-keygen writes it to FILE.pub."
+        ) from error
+
+
+def can_log_in(account: Account) -> bool:
+    """Whether it has what has to be shown."""
+    has_key, has_password = bool(account.keys), bool(account.password_hash)
+    match account.proof:
+        case Proof.KEY:
+            return has_key
+        case Proof.PASSWORD:
+            return has_password
+        case Proof.BOTH:
+            return has_key and has_password
+        case Proof.ANY:
+            return has_key or has_password
 
 
 def read_stdin_password() -> Secret:
@@ -204,13 +224,15 @@ def shown(account: Account, *, declared: bool) -> Iterator[str]:
     fields = what_is(account, declared=declared)
     yield f"user {account.name}{' (declared)' if declared else ''}{'' if account.is_enabled else ', disabled'}"
     for folder in fields["folders"]:
-        quota = f", quota {folder['quota_bytes']:,} bytes" if folder["quota_bytes"] else ""
+        quota = f", quota {format_bytes(folder['quota_bytes'])}" if folder["quota_bytes"] else ""
         yield f"  {folder['path']}  {folder['location']}  {folder['permission']}{quota}"
     for key in fields["keys"]:
         yield f"  key {key['type']} {key['fingerprint']} {key['comment']}".rstrip()
     yield f"  password: {fields['password'] or 'none'}; to be shown: {fields['proof']}"
     yield f"  from: {', '.join(account.allow) or 'anywhere'}"
-    for name in ("expires", "max_sessions", "bandwidth_bytes_per_s", "comment"):
+    if account.bandwidth_bytes_per_s:
+        yield f"  bandwidth: {format_rate(account.bandwidth_bytes_per_s)}"
+    for name in ("expires", "max_sessions", "comment"):
         if fields[name]:
             yield f"  {name.replace('_', ' ')}: {fields[name]}"
 

@@ -11,13 +11,13 @@ from cyclopts import App, Parameter
 
 from lakelink.cli.gateway.keys import app as key_app
 from lakelink.cli.gateway.options import PROOF, AccountOptions
-from lakelink.cli.gateway.stored import changed, lines_of, read_stdin_password, stored, what_is
+from lakelink.cli.gateway.stored import can_log_in, changed, lines_of, read_stdin_password, stored, what_is
 from lakelink.cli.parameters import Output, flag
 from lakelink.errors import UsageError
 from lakelink.model.account import Account
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ABOUT = """Users of the gateway.
 
@@ -35,10 +35,10 @@ app = App(name="user", help=ABOUT)
 app.command(key_app)
 
 KeyFiles = Annotated[
-    tuple[Path, ...],
+    tuple[str, ...],
     Parameter(
         name="--key",
-        help="A public key, or a file of them as authorized_keys has it. May be repeated.",
+        help="A file of public keys, as authorized_keys has them, or a key itself in quotes. May be repeated.",
         metavar="FILE",
         group=PROOF,
         negative=(),
@@ -250,9 +250,27 @@ def _told(account: Account, sentence: str, output: Output) -> int:
         return 0
     if not output.quiet:
         print(sentence)
-    if not account.keys and not account.password_hash:
-        sys.stderr.write(f"note: user {account.name} has no key and no password, so nobody can log in as it yet\n")
+    for note in _notes(account, output.config):
+        sys.stderr.write(f"note: {note}\n")
     return 0
+
+
+def _notes(account: Account, config: str | None) -> Iterator[str]:
+    """What keeps the user from its files, though it is no mistake."""
+    from lakelink.config.document import load_document
+    from lakelink.locations.resolve import local_path, parse_location
+    from lakelink.model.path import display
+
+    if not can_log_in(account):
+        lacks = " and ".join(
+            what for what, there in (("no key", account.keys), ("no password", account.password_hash)) if not there
+        )
+        yield f"user {account.name} has {lacks}, so nobody can log in as it yet"
+    document = load_document(config)
+    for folder in account.folders:
+        spec = parse_location(folder.location, document)
+        if spec.url.startswith("file://") and not Path(local_path(spec)).is_dir():
+            yield f"{display(local_path(spec))} is no directory, so {display(folder.path)} cannot be opened yet"
 
 
 def _line(account: Account, *, declared: bool) -> str:
@@ -262,4 +280,4 @@ def _line(account: Account, *, declared: bool) -> str:
     means += ["password"] if account.password_hash else []
     marks = ([] if account.is_enabled else ["disabled"]) + (["declared"] if declared else [])
     folders = " ".join(folder_text(folder) for folder in account.folders)
-    return f"{folders}  ({', '.join([' and '.join(means) or 'no login', *marks])})"
+    return f"{folders}  ({', '.join([' and '.join(means) if can_log_in(account) else 'no login', *marks])})"

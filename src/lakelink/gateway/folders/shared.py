@@ -41,6 +41,7 @@ class SharedOptions:
     rename_replaces: bool = False  # a plain RENAME replaces what is there, as posix-rename@openssh.com always does
     makes_symlinks: bool = False  # clients may make symbolic links; they never lead out of the folder
     on_changed: OnChanged = nobody
+    on_upload: OnChanged = nobody  # to a store: location, path, whether it is under way from now on or over
 
 
 class Shared:

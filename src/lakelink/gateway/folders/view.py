@@ -107,6 +107,7 @@ class View:
             place, before = await self._followed(path, write=True, content=wanted.read)
         upload = await write_file(self.places, place, before, wanted, assumed=new)
         self._uploads[path] = upload
+        self._note(place, is_open=True)
         return upload
 
     async def commit(self, upload: Upload) -> Entry:
@@ -130,9 +131,16 @@ class View:
 
     async def discard(self, upload: Upload) -> None:
         """Nothing of it remains. Idempotent."""
-        for path in [path for path, each in self._uploads.items() if each is upload]:
+        mine = [path for path, each in self._uploads.items() if each is upload]
+        for path in mine:
             del self._uploads[path]
         await upload.writer.discard()
+        if mine:
+            self._note(upload.place, is_open=False)
+
+    def _note(self, place: Place, *, is_open: bool) -> None:
+        if not place.location.traits.local:
+            self.shared.options.on_upload(place.text, place.relative, is_open)
 
     async def remove(self, path: str) -> None:
         """The file or link is gone.

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import replace
 
+from lakelink.config.document import Document
 from lakelink.config.gateway import GatewaySettings
 from lakelink.errors import ConfigError, Unreachable
 from lakelink.gateway.server.hub import SharedState
@@ -58,7 +59,7 @@ class Crew:
         """The processes that take connections."""
         return [member.pid for member in self._members if member.pid]
 
-    async def reload(self, settings: GatewaySettings, config: str) -> list[str]:
+    async def reload(self, settings: GatewaySettings, document: Document) -> list[str]:
         """Replace every worker by one with these settings (and with the program as it is now on disk). Sessions that are open go on in the old
         ones, which end with them, or after the time for draining. Returns what was not taken over, a sentence each.
 
@@ -69,7 +70,8 @@ class Crew:
         if (settings.listen, settings.workers) != (old.listen, old.workers):
             told.append("where the gateway listens, and with how many workers, is taken over when it is started again")
             settings = replace(settings, listen=old.listen, workers=old.workers)
-        plan = replace(self._plan, settings=settings, config=config)
+        config = str(document.path.absolute()) if document.path else ""
+        plan = replace(self._plan, settings=settings, config=config, text=document.text)
         fresh = self._fresh(plan)
         try:
             await asyncio.gather(*(member.start() for member in fresh))

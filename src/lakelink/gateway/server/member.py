@@ -51,6 +51,7 @@ class CrewPlan:
 
     state_dir: Path
     config: str  # the settings file, absolute; "" = none
+    text: str = ""  # what was in it when it was read and found right: a worker that is started again gets that, whatever is there by then
     settings: GatewaySettings
     log_form: str = "text"
     tells_changes: bool = False  # somebody wants to know what users change in the lake
@@ -120,16 +121,18 @@ class Member:
         """One life of the worker; its exit code."""
         ours, theirs = socket.socketpair()
         fds = [each.fileno() for each in self._sockets]
+        settings = _file_of(self._plan.text)
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._command(theirs.fileno(), fds),
+                *self._command(theirs.fileno(), fds, settings),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
-                pass_fds=[theirs.fileno(), *fds],
+                pass_fds=[theirs.fileno(), settings, *fds],
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
         finally:
             theirs.close()
+            os.close(settings)
         self.pid = process.pid
         try:
             reader, self._writer = await asyncio.open_connection(sock=ours, limit=LINE_BYTES)
@@ -146,12 +149,12 @@ class Member:
                 self._writer.close()
             self._shared.worker_gone(process.pid)
 
-    def _command(self, control: int, fds: Sequence[int]) -> list[str]:
+    def _command(self, control: int, fds: Sequence[int], settings: int) -> list[str]:
         plan = self._plan
         command = [sys.executable, "-m", "lakelink.gateway.server.worker", "--control", str(control)]
         command += ["--listen", *map(str, fds), "--state", str(plan.state_dir), "--log", plan.log_form]
         command += ["--tell-changes"] if plan.tells_changes else []
-        return [*command, "--config", plan.config] if plan.config else command
+        return [*command, "--config", plan.config, "--settings", str(settings)] if plan.config else command
 
     async def _listen(self, reader: asyncio.StreamReader, pid: int) -> None:
         with contextlib.suppress(ConnectionError):
@@ -180,6 +183,15 @@ class Member:
                 self.tell(Answer(number, up_s=ahead.up_s, down_s=ahead.down_s))
             case Change(bucket, key, subtree):
                 shared.changed(Changed(bucket, key, subtree))
+
+
+def _file_of(text: str) -> int:
+    """A descriptor from which it can be read once; it has no name."""
+    fd = os.memfd_create("settings")
+    with os.fdopen(os.dup(fd), "w", encoding="utf-8") as file:
+        file.write(text)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
 
 
 def _at(session: LiveSession, pid: int) -> LiveSession:

@@ -11,6 +11,7 @@ from lakelink.config.gateway import GatewaySettings
 from lakelink.gateway.base import Audit, Stored, Visitor
 from lakelink.gateway.folders.shared import OnChanged, Shared, SharedOptions, nobody
 from lakelink.gateway.folders.view import open_view
+from lakelink.gateway.server.unfinished import Unfinished
 from lakelink.gateway.sftp.limits import SftpLimits
 from lakelink.gateway.subsystem import SftpSubsystem
 from lakelink.locations.base import Location
@@ -37,6 +38,7 @@ class SftpSessions:
         spool: Path,
         on_stored: OnStored = nothing_more,
         on_changed: OnChanged = nobody,
+        unfinished: Unfinished | None = None,
     ) -> None:
         self._document = document
         self._on_stored = on_stored
@@ -47,7 +49,9 @@ class SftpSessions:
             rename_replaces=settings.rename_replaces,
             makes_symlinks=settings.symlinks,
             on_changed=on_changed,
+            on_upload=unfinished.note if unfinished else nobody,
         )
+        self._unfinished = unfinished
         self._shared = Shared(options)
 
     async def open(self, visitor: Visitor, audit: Audit) -> SftpSubsystem:
@@ -59,9 +63,17 @@ class SftpSessions:
         view = await open_view(visitor.account, self._open, self._shared)
         return SftpSubsystem(visitor, view, audit, self._limits, self._on_stored)
 
+    async def sweep(self) -> int:
+        """See `Unfinished.sweep`."""
+        if self._unfinished is None:
+            return 0
+        return await self._unfinished.sweep(lambda text: self._shared.location(text, self._open))
+
     async def aclose(self) -> None:
         """Close the locations. Idempotent."""
         await self._shared.aclose()
+        if self._unfinished is not None:
+            self._unfinished.close()
 
     def _open(self, text: str) -> Coroutine[Any, Any, Location]:
         return open_location(parse_location(text, self._document), OpenOptions(writable=True))

@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from lakelink.config.document import Document, load_document
+from lakelink.config.document import Document, parse_document
 from lakelink.config.gateway import GatewaySettings, read_gateway
 from lakelink.gateway.accounts.declared import DeclaredAccounts
 from lakelink.gateway.accounts.store import AccountStore, gateway_dir
@@ -30,6 +30,7 @@ from lakelink.gateway.server.remote import RemoteHub
 from lakelink.gateway.server.server import GatewayServer, Parts
 from lakelink.gateway.server.services import identity_service
 from lakelink.gateway.server.sftp import SftpSessions
+from lakelink.gateway.server.unfinished import Unfinished
 from lakelink.gateway.server.wire import LINE_BYTES
 from lakelink.gateway.telling import Telling
 from lakelink.gateway.workflows.service import WorkflowService
@@ -59,6 +60,9 @@ class Worker:
         self.passwords = PasswordChecker()
         telling = Telling(document, hub.changed if tells_changes else None)
         self.workflows = WorkflowService(document, directory, telling)
+        self.sessions = SftpSessions(
+            document, settings, spool, self.workflows.stored, telling, Unfinished(directory, SystemRandom().token())
+        )
         self._store = AccountStore(state_dir)
         places = (DeclaredAccounts(document), self._store)
         self.server = GatewayServer(
@@ -67,7 +71,7 @@ class Worker:
                 keys=HostKeys(state_dir, settings.host_keys).load(),
                 hub=hub,
                 authority=Authority(places, self.passwords, identity_service(document)),
-                sessions=SftpSessions(document, settings, spool, self.workflows.stored, telling),
+                sessions=self.sessions,
                 audit=self.audit,
                 random=SystemRandom(),
             )
@@ -89,6 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--listen", type=int, nargs="+", required=True)
     parser.add_argument("--state", required=True)
     parser.add_argument("--config", default="")
+    parser.add_argument("--settings", type=int)
     parser.add_argument("--log", default="text")
     parser.add_argument("--tell-changes", action="store_true")
     asked = parser.parse_args(arguments)
@@ -104,13 +109,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return asyncio.run(_run(asked))
 
 
+def _document(asked: argparse.Namespace) -> Document:
+    """As the gateway has read it; the file may be another by now."""
+    if not asked.config:
+        return Document()
+    with os.fdopen(asked.settings, encoding="utf-8") as file:
+        return parse_document(file.read(), Path(asked.config))
+
+
 async def _run(asked: argparse.Namespace) -> int:
-    document = load_document(asked.config) if asked.config else Document()
+    document = _document(asked)
     control = socket.socket(fileno=asked.control)
     reader, writer = await asyncio.open_connection(sock=control, limit=LINE_BYTES)
     hub = RemoteHub(reader, writer)
     worker = Worker(Path(asked.state), document, read_gateway(document), hub, tells_changes=asked.tell_changes)
     await asyncio.to_thread(nobody)  # the first unknown user waits no longer than the second
+    await worker.sessions.sweep()
     drained = asyncio.Event()
     drains: list[asyncio.Task[None]] = []
 

@@ -66,6 +66,7 @@ class HomeFact(Struct, kw_only=True, omit_defaults=True):
     directories: int = 0
     size_bytes: int = 0
     largest_bytes: int = 0
+    longest_path_bytes: int = 0
     newest_ns: int = 0
     counts: dict[str, int] = {}
     examples: dict[str, list[str]] = {}

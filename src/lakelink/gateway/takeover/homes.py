@@ -60,6 +60,7 @@ class Census:
         raw = node.path.encode("utf-8", "surrogateescape")
         if any("\udc80" <= char <= "\udcff" for char in name):
             self._found("not-utf8", node.path)
+        self.home.longest_path_bytes = max(self.home.longest_path_bytes, len(raw))
         if len(raw) + self._prefix_bytes > LONGEST_KEY_BYTES:
             self._found("too-long", node.path)
         folded = hash(node.path.lower())  # paths are unique: two that fold to one differ in case alone

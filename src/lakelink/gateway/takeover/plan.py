@@ -24,7 +24,7 @@ from lakelink.gateway.takeover.facts import (
     blocker,
     warning,
 )
-from lakelink.gateway.takeover.homes import WHAT
+from lakelink.gateway.takeover.homes import LONGEST_KEY_BYTES, WHAT
 from lakelink.gateway.takeover.words import intersection
 from lakelink.model.account import Account, Folder, Permission, Proof
 
@@ -202,7 +202,7 @@ def _planned(
         comment=user.comment,
         sync=[_here(facts.source, user.tree), location] if location != user.tree else [],
     )
-    findings += _home_findings(user, is_moving=bool(planned.sync))
+    findings += _home_findings(user, location if planned.sync else "")
     _compare(planned, secret, here.get(user.name), findings)
     return planned
 
@@ -272,20 +272,35 @@ def _permission(can_read: bool, can_write: bool, is_read_only: bool) -> Permissi
     return None
 
 
-def _home_findings(user: UserFact, *, is_moving: bool) -> list[Finding]:
+def _home_findings(user: UserFact, target: str) -> list[Finding]:
+    """What is in the way of a home that goes to `target`; "" = it stays where it is."""
     if user.home is None:
         return []
     if user.home.is_missing:
         return [warning(f"user:{user.name}:tree", f"user {user.name}: {user.tree} is not there")]
     found = []
     for what, count in user.home.counts.items():
-        rule = ANYWHERE.get(what) or (IN_A_LAKE.get(what) if is_moving else None)
+        rule = ANYWHERE.get(what) or (IN_A_LAKE.get(what) if target else None)
         if rule is None:
             continue
         examples = ", ".join(user.home.examples.get(what, ()))
         text = f"user {user.name}: {count:,} {WHAT[what]} in {user.tree}: {examples}"
         found.append(Finding(ident=f"user:{user.name}:{what}", severity=rule[0], message=text, accepting=rule[1]))
+    key_bytes = len(_prefix(target).encode("utf-8", "surrogateescape")) + 1 + user.home.longest_path_bytes
+    if target and not target.startswith("/") and key_bytes > LONGEST_KEY_BYTES and "too-long" not in user.home.counts:
+        text = f"user {user.name}: with {target} before them some names of {user.tree} are beyond {LONGEST_KEY_BYTES} bytes"
+        severity, accepting = IN_A_LAKE["too-long"]
+        hint = f"A shorter --home helps; the longest name takes {user.home.longest_path_bytes:,} bytes."
+        ident = f"user:{user.name}:too-long"
+        found.append(Finding(ident=ident, severity=severity, message=text, hint=hint, accepting=accepting))
     return found
+
+
+def _prefix(location: str) -> str:
+    """What of a location is surely a part of each key; "" of a directory."""
+    if location.startswith("s3://"):
+        return location.removeprefix("s3://").partition("/")[2]
+    return "" if location.startswith(("/", ".")) else location.partition(":")[2]
 
 
 def _compare(planned: PlannedUser, secret: UserSecret, account: Account | None, findings: list[Finding]) -> None:
