@@ -1,9 +1,9 @@
-"""Large answers: one thread and one connection each, the bytes from the socket through one small buffer to whoever wants them.
+"""Large answers, and large parts out of memory: one thread and one connection each.
 
 awscrt hands a body over in pieces of 16 KiB, each with a call into Python; collected natively, it is copied twice through memory that has left
 the processor's cache by then. Here `http.client` reads 256 KiB at a time into a buffer that stays in the cache while it is written and summed,
-and the interpreter lock is free meanwhile: measured at half the CPU time. A request goes out as it was signed, and nothing is tried again here.
-What is not possible this way (a proxy) is left to the ordinary connections.
+and the interpreter lock is free meanwhile: measured at half the CPU time. A part that is in memory is handed to the kernel as it is. A request
+goes out as it was signed, and nothing is tried again here. What is not possible this way (a proxy) is left to the ordinary connections.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ MIN_BULK_BYTES = 1 << 20  # below, a thread costs more than it saves
 MAX_HELD_BYTES = 8 << 20  # of an answer without a sink
 AT_ONCE = 8  # whoever finds no room takes an ordinary connection
 BUFFER_BYTES = 256 << 10
+SENT_BYTES = 128 << 10  # at a time: each is to move within the time limit
 MAX_ERROR_BODY_BYTES = 64 << 10
 IDLE_S = 20.0  # as with ordinary connections
 
@@ -49,7 +50,7 @@ class Message(Protocol):
 
 
 class BulkReceiver:
-    """Receives answers of 1 MiB and more for one endpoint and its virtual hosts. Belongs to one event loop."""
+    """Receives answers of 1 MiB and more for one endpoint and its virtual hosts, and sends parts of that size. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class BulkReceiver:
         """Whether this request should come here now."""
         size = request.bulk_bytes
         fits = size >= MIN_BULK_BYTES and (request.sink is not None or size <= MAX_HELD_BYTES)
-        return fits and self._usable and len(self._running) < AT_ONCE
+        return (fits or _is_large_part(request)) and self._usable and len(self._running) < AT_ONCE
 
     async def send(self, request: WireRequest, message: Message) -> WireResponse:
         """As `S3Wire.send`, of a signed message.
@@ -154,6 +155,12 @@ def tls_context(settings: TlsSettings) -> ssl.SSLContext:
     return context
 
 
+def _is_large_part(request: WireRequest) -> bool:
+    """Whether it sends much out of memory. A part may be sent twice: no condition depends on how often it arrives."""
+    body = request.body
+    return request.operation == "UploadPart" and isinstance(body, bytes) and len(body) >= MIN_BULK_BYTES
+
+
 class _Line:
     """One connection, its buffer, and its end: `close` may come from another thread and ends a call that waits."""
 
@@ -163,19 +170,21 @@ class _Line:
         self._connection = connection
         self._stall_timeout_s = stall_timeout_s
         self._closed = False
+        self.is_torn = False  # not all of a body was sent: whatever is answered, it is the last answer
 
-    def ask(self, message: Message) -> http.client.HTTPResponse:
+    def ask(self, message: Message, body: bytes) -> http.client.HTTPResponse:
         """Send, and wait for the head of the answer. A connection that was closed since its last use is made anew, once."""
         used = self._connection.sock is not None
         try:
-            return self._ask(message)
+            return self._ask(message, body)
         except (ConnectionError, http.client.BadStatusLine):
             if not used or self._closed:
                 raise
         self._connection.close()
-        return self._ask(message)
+        self.is_torn = False
+        return self._ask(message, body)
 
-    def _ask(self, message: Message) -> http.client.HTTPResponse:
+    def _ask(self, message: Message, body: bytes) -> http.client.HTTPResponse:
         connection = self._connection
         if connection.sock is None:
             connection.connect()
@@ -186,6 +195,12 @@ class _Line:
         for name, value in message.headers:
             connection.putheader(name, value)
         connection.endheaders()
+        view = memoryview(body)
+        try:
+            for at in range(0, len(body), SENT_BYTES):
+                connection.send(view[at : at + SENT_BYTES])
+        except (BrokenPipeError, ConnectionResetError):
+            self.is_torn = True  # why, may have been answered before all was sent
         return connection.getresponse()
 
     def close(self) -> None:
@@ -252,24 +267,27 @@ class _Answer:
             self.result.set_result(outcome)
 
     def _receive(self) -> WireResponse:
-        response = self.line.ask(self._message)
+        request = self._request
+        sent = request.body if isinstance(request.body, bytes) else b""
+        response = self.line.ask(self._message, sent)
         headers = {name.lower(): value for name, value in response.getheaders()}
         if not 200 <= response.status < 300:
             body = response.read(MAX_ERROR_BODY_BYTES)
-            self._reusable = response.isclosed() and not response.will_close
+            self._reusable = self._is_clean_after(response)
             return WireResponse(response.status, headers, body, len(body))
-        announced = response.length
+        announced, most = response.length, request.bulk_bytes or MAX_ERROR_BODY_BYTES
         if self._sink is None:
-            body = response.read(
-                self._request.bulk_bytes + 1
-            )  # one more shows that it is not the range that was asked for
+            body = response.read(most + 1)  # one more shows that it is not the range that was asked for
             received = len(body)
         else:
             body, received = b"", self._pour(response)
-        if announced is not None and received < min(announced, self._request.bulk_bytes + 1):
+        if announced is not None and received < min(announced, most + 1):
             raise http.client.IncompleteRead(b"", announced - received)
-        self._reusable = response.isclosed() and not response.will_close
+        self._reusable = self._is_clean_after(response)
         return WireResponse(response.status, headers, body, received)
+
+    def _is_clean_after(self, response: http.client.HTTPResponse) -> bool:
+        return response.isclosed() and not response.will_close and not self.line.is_torn
 
     def _pour(self, response: http.client.HTTPResponse) -> int:
         received, buffer = 0, self.line.buffer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -388,6 +389,140 @@ def test_an_error_of_the_file_is_raised_as_it_is():
             wire = wire_to(server.url)
             with pytest.raises(OSError, match="No space"):
                 await wire.send(dataclasses.replace(request, sink=full))
+            await wire.aclose()
+
+    asyncio.run(main())
+
+
+PART = os.urandom(MIN_BULK_BYTES + 300_000)
+
+
+def part(body=PART):
+    return WireRequest("UploadPart", "PUT", "/lake/k", query="partNumber=1&uploadId=u", body=body)
+
+
+def test_a_large_part_in_memory_goes_the_way_of_large_answers_whole_and_on_one_connection():
+    answered = []
+
+    def handler(_seen):
+        answered.append(1)
+        return Reply(200, b"", {"ETag": f'"{len(answered)}"'}, reset_after=len(answered) == 3)
+
+    async def main():
+        async with ScriptedServer(handler) as server:
+            wire = wire_to(server.url)
+            for number in range(1, 6):
+                answer = await wire.send(part())
+                assert (answer.status, answer.headers["etag"]) == (200, f'"{number}"')
+            assert [seen.connection for seen in server.seen] == [1, 1, 1, 2, 2]
+            assert {seen.body for seen in server.seen} == {PART}
+            assert all("content-length;" in seen.headers["authorization"] for seen in server.seen)
+            assert wire._bulk.idle == 1
+            await wire.aclose()
+
+    asyncio.run(main())
+
+
+def test_other_requests_with_a_body_keep_to_the_ways_on_which_nothing_is_sent_twice():
+    one = receiver()
+    assert one.takes(part())
+    for request in (part(b"small"), dataclasses.replace(part(), operation="PutObject")):
+        assert not one.takes(request)
+
+
+@contextlib.asynccontextmanager
+async def raw_server(handle):
+    """The URL of a server that does with each connection what `handle` does."""
+    open_ones = []
+
+    async def serve(reader, writer):
+        open_ones.append(writer)
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            await handle(reader, writer)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for writer in open_ones:
+            writer.transport.abort()
+        await asyncio.sleep(0.01)
+
+
+def test_why_a_part_is_refused_is_read_though_not_all_of_it_was_taken():
+    refusal = error(403, "ExpiredToken").encoded(head=False)
+
+    async def refuse(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(refusal)
+        await writer.drain()
+        while await reader.read(1 << 16):
+            pass
+
+    async def main():
+        async with raw_server(refuse) as url:
+            wire = wire_to(url)
+            answer = await wire.send(part())
+            await wire.aclose()
+            assert answer.status == 403
+            assert b"ExpiredToken" in answer.body
+
+    asyncio.run(main())
+
+
+def test_a_part_that_breaks_off_is_unreachable():
+    async def cut(reader, writer):
+        await reader.readexactly(100_000)
+        writer.transport.abort()
+
+    async def main():
+        async with raw_server(cut) as url:
+            wire = wire_to(url)
+            with pytest.raises(Unreachable):
+                await wire.send(part(bytes(8 << 20)))
+            assert wire._bulk.idle == 0
+            await wire.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_part_that_nobody_reads_is_given_up():
+    async def deaf(_reader, writer):
+        writer.transport.pause_reading()
+        await asyncio.Event().wait()
+
+    async def main():
+        async with raw_server(deaf) as url:
+            wire = wire_to(url, stall_timeout_s=0.3)
+            with pytest.raises(Unreachable, match="no byte moved"):
+                await wire.send(part(bytes(64 << 20)))
+            await wire.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_part_leaves_its_connection():
+    async def main():
+        began, ended = asyncio.Event(), asyncio.Event()
+
+        async def slow(reader, _writer):
+            await reader.readexactly(100_000)
+            began.set()
+            try:
+                while await reader.read(1 << 16):
+                    pass
+            finally:
+                ended.set()
+
+        async with raw_server(slow) as url:
+            wire = wire_to(url)
+            sending = asyncio.ensure_future(wire.send(part(bytes(64 << 20))))
+            await asyncio.wait_for(began.wait(), 10)
+            sending.cancel()
+            await asyncio.wait([sending])
+            await asyncio.wait_for(ended.wait(), 10)
+            assert wire._bulk.idle == 0
             await wire.aclose()
 
     asyncio.run(main())

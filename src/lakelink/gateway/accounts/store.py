@@ -143,7 +143,8 @@ class AccountStore:
         return removed
 
     def close(self) -> None:
-        self._db.close()
+        with self._lock:  # a look-up whose login was given up may be under way in its thread
+            self._db.close()
 
     def _find(self, name: str) -> Account | None:
         with self._reading():

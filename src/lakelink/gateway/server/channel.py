@@ -13,6 +13,7 @@ from asyncssh.connection import SSHServerConnection
 from asyncssh.packet import SSHPacket
 
 from lakelink.gateway.server.pace import Pace
+from lakelink.gateway.server.packets import Packets
 
 WINDOW_BYTES = 2 << 20
 PACKET_BYTES = 32 << 10
@@ -73,6 +74,7 @@ class Channel(asyncssh.SSHServerChannel[bytes]):
         """In steps, when there is a bandwidth; what waits meanwhile fills the buffer, and so the session hears that it should pause."""
         pace = self._pace
         if pace is None or not self._send_buf:
+            self._send_pieces()
             super()._flush_send_buf()
             return
         if (wait_s := pace.down.wait_s()) > 0:
@@ -87,6 +89,32 @@ class Channel(asyncssh.SSHServerChannel[bytes]):
         pace.down.take(sent)
         if self._send_buf and self._send_window:
             self._flush_after(pace.down.wait_s())
+
+    def _send_pieces(self) -> None:
+        """As asyncssh does it next, as far as the connection takes it in this way."""
+        while self._send_buf and self._send_window:
+            buffer, datatype = self._send_buf[0]
+            sent = self._send_from(buffer) if datatype is None else 0
+            self._send_buf_len -= sent
+            if sent < len(buffer):
+                del buffer[:sent]
+                return
+            del self._send_buf[0]
+
+    def _send_from(self, buffer: bytearray) -> int:
+        """Bytes from its beginning that were sent."""
+        connection, at, size = self._conn, 0, len(buffer)
+        if not isinstance(connection, Packets) or self._send_chan is None:
+            return 0
+        with memoryview(buffer) as view:
+            while at < size and self._send_window:
+                count = min(size - at, self._send_window, self._send_pktsize)
+                with view[at : at + count] as piece:
+                    if not connection.send_data(self._send_chan, piece):
+                        break
+                self._send_window -= count
+                at += count
+        return at
 
     def _flush_after(self, wait_s: float) -> None:
         if not self._is_flush_due:

@@ -11,11 +11,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 FIXED_BYTES = 4  # of a nonce; the other eight count packets (RFC 5647, section 7.1)
 
 
-def keep_key(encryption: Any) -> None:
-    """The encryption of one direction of a connection does so from now on. Without effect on others than AES-GCM."""
+def keep_key(encryption: Any) -> KeptGcm | None:
+    """The encryption of one direction of a connection does so from now on. None, and no change, where it is not AES-GCM. Repeatable."""
     cipher = getattr(encryption, "_cipher", None)
     if type(cipher) is GCMCipher:
-        encryption._cipher = KeptGcm(cipher._key, cipher._iv)  # noqa: SLF001  # there is no other way in
+        cipher = encryption._cipher = KeptGcm(cipher._key, cipher._iv)  # noqa: SLF001  # there is no other way in
+    return cipher if isinstance(cipher, KeptGcm) else None
 
 
 class KeptGcm:
@@ -28,7 +29,11 @@ class KeptGcm:
 
     def encrypt_and_sign(self, header: bytes, data: bytes) -> tuple[bytes, bytes]:
         """The packet as it is sent, in one piece: who joins it with the second value, which is empty, copies nothing."""
-        return header + self._aead.encrypt(self._nonce(), data, header), b""
+        return header + self.encrypt(header, data), b""
+
+    def encrypt(self, header: bytes, data: bytes) -> bytes:
+        """What follows the header."""
+        return self._aead.encrypt(self._nonce(), data, header)
 
     def verify_and_decrypt(self, header: bytes, data: bytes, mac: bytes) -> bytes | None:
         """What was sent; None where it is not what the other side has signed."""

@@ -9,11 +9,11 @@ import asyncio
 from typing import Any, Protocol
 
 import asyncssh
-from asyncssh.connection import SSHServerConnection, SSHServerConnectionOptions
+from asyncssh.connection import SSHServerConnectionOptions
 from asyncssh.packet import SSHPacket
 
 from lakelink.gateway.credentials.authorized_keys import SMALLEST_RSA_BITS
-from lakelink.gateway.server.ciphers import keep_key
+from lakelink.gateway.server.packets import Packets
 from lakelink.gateway.server.policies import Policy
 
 FIRST_FREE = 1  # every client asks by "none" first which methods there are
@@ -36,7 +36,7 @@ class Gatekeeper(Protocol):
         ...
 
 
-class Connection(SSHServerConnection):
+class Connection(Packets):
     """The server's side, for a client whose address may have been told by a balancer."""
 
     def __init__(
@@ -52,30 +52,6 @@ class Connection(SSHServerConnection):
         self._protocol_factory = lambda: owner
         self._early = early
         self._failures = -FIRST_FREE
-        self._heard_s = 0.0
-
-    def log_sent_packet(self, *_: Any, **__: Any) -> None:
-        """Not described for a log: that costs as much as to encrypt a small one."""
-
-    log_received_packet = log_sent_packet
-
-    def _reset_keepalive_timer(self) -> None:
-        """Called for all that arrives: the moment is noted, and the timer looks at it when it goes off."""
-        self._heard_s = self._loop.time()
-        if self._auth_complete and self._keepalive_timer is None:
-            self._set_keepalive_timer()
-
-    def _keepalive_timer_callback(self) -> None:
-        left_s = self._heard_s + self._keepalive_interval - self._loop.time()
-        if left_s > 0:
-            self._keepalive_timer = self._loop.call_later(left_s, self._keepalive_timer_callback)
-        else:
-            super()._keepalive_timer_callback()
-
-    def send_newkeys(self, k: bytes, h: bytes) -> None:
-        super().send_newkeys(k, h)
-        keep_key(self._send_encryption)
-        keep_key(self._next_recv_encryption)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)

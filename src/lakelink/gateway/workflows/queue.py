@@ -146,7 +146,11 @@ class Queue:
         return {state: found.get(state, 0) for state in State}
 
     def close(self) -> None:
-        self._db.close()
+        """Whoever comes later gets StorageError. A thread whose task was cancelled may be in the middle of a change: it ends first, since the
+        library does not survive a connection that is closed under it.
+        """
+        with self._lock:
+            self._db.close()
 
     def _select(self, condition: str, values: tuple[object, ...]) -> list[Job]:
         query = f"SELECT id, workflow, state, step, attempts, due_ns, changed_ns, upload, message FROM job WHERE {condition}"  # noqa: S608

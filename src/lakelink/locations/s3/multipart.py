@@ -281,9 +281,9 @@ async def _readable(content: Content) -> AsyncGenerator[bytes, None]:
 
 
 def _stream_part_bytes(client: S3Client, content: Content) -> int:
-    """The size of its first parts; a quarter of what may be held at the most."""
+    """The size of its first parts; where there is a bound, so much that four may be on their way beside the one that is being joined."""
     wanted = client.options.part_bytes or SMALL_BYTES
-    return wanted if content.hold_bytes is None else max(MIN_PART_BYTES, min(wanted, content.hold_bytes // 4))
+    return wanted if content.hold_bytes is None else max(MIN_PART_BYTES, min(wanted, content.hold_bytes // 6))
 
 
 async def _grouped(content: Content, part_bytes: int) -> AsyncGenerator[bytes, None]:
@@ -297,7 +297,7 @@ async def _grouped(content: Content, part_bytes: int) -> AsyncGenerator[bytes, N
             wanted = part_bytes + max(0, number - EVEN_PARTS) * GROWTH_BYTES
             piece = view[: wanted - held]
             view = view[len(piece) :]
-            pieces.append(bytes(piece))
+            pieces.append(chunk if len(piece) == len(chunk) else bytes(piece))
             held += len(piece)
             if held == wanted:
                 yield _taken(pieces)
