@@ -76,7 +76,8 @@ CASES: dict[str, tuple[str, Case]] = {
     "hsm-crowd": ("16 readers on 1,000 stubs of 4 KiB", lambda b, _: hsm_cases.crowd(b)),
     "hsm-cat": ("cat of a 512 MiB stub", lambda b, _: hsm_cases.cat(b, 512)),
     "hsm-loaded": ("a loaded file of 256 MiB beside a plain one", lambda b, _: hsm_cases.loaded(b)),
-    "hsm-create": ("100,000 stubs from rows", lambda b, _: hsm_cases.create(b)),
+    "hsm-create": ("100,000 stubs from rows", hsm_cases.create),
+    "hsm-idle": ("a million stubs at rest for 60 s, and marked anew", hsm_cases.idle),
     "gateway-local-large-up": (
         "SFTP, 512 MiB up, local home; CPU of the server",
         lambda b, s: gateway_cases.up(b, s, local=True, files=1),

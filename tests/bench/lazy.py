@@ -14,13 +14,18 @@ from pathlib import Path
 
 from lakelink.links.hsm.base import Candidate, GuardSpec, NewStub
 from lakelink.links.hsm.guard import KernelGuard, prepare_backing
+from lakelink.links.hsm.marking import Marking
 from lakelink.links.hsm.stub import Origin
 from lakelink.locations.base import LocationSpec
 from lakelink.locations.resolve import OpenOptions, open_location
 from lakelink.model.entry import Kind, Posix, Version
+from lakelink.ports import permission
 
 Figures = dict[str, float]
 MANY = 100_000
+MILLION = 1_000_000
+REST_S = 60
+CACHES = ("ext4_inode_cache", "dentry")  # the kernel keeps marks in a cache that has no name of its own
 CROWD = 16
 
 # What a program that reads files does: open, read to the end, close. Times in seconds, one a line.
@@ -95,11 +100,9 @@ class Lazy:
     def worker(self) -> tuple[float, float]:
         """CPU seconds and peak RSS in MiB of the worker."""
         pid = self.guard.crew.worker_pid
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        cpu_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
         peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-        return cpu_s, int(peak.split()[1]) / 1024
+        return _cpu_s(pid), int(peak.split()[1]) / 1024
 
     async def read(self, paths: list[str], readers: int) -> tuple[float, list[float]]:
         """Read all, spread over so many processes; wall time, and the time of each file."""
@@ -178,34 +181,84 @@ async def _output(*command: str | Path) -> bytes:
     return out
 
 
-async def create(lazy: Lazy) -> Figures:
-    """A hundred thousand stubs from rows, in a thousand directories."""
+def _rows(first: int, count: int) -> list[NewStub]:
+    """What a listing would tell of so many objects, a hundred in a directory."""
     version = Version(4096, 1_700_000_000_000_000_000, etag="9e107d9d372bb6826bd81d3542a419d6")
     posix = Posix(0o644, 1000, 1000, version.time_ns, version.time_ns)
-    stubs = []
-    for number in range(MANY):
-        path = f"d{number // 100:04}/part-{number:06}.parquet"
-        stubs.append(NewStub(path, posix, Origin("s3", path, version)))
-    for number in range(MANY // 100):
-        (lazy.tree / f"d{number:04}").mkdir()
+    paths = (f"d{number // 100:05}/part-{number:07}.parquet" for number in range(first, first + count))
+    return [NewStub(path, posix, Origin("s3", path, version)) for path in paths]
+
+
+def _make(lazy: Lazy, count: int) -> tuple[float, float]:
+    """Make so many in an empty tree, as a link does, some thousands in a call; wall and CPU seconds of that, with the maker's."""
+    for number in range(count // 100):
+        (lazy.tree / f"d{number:05}").mkdir()
+    wall_s = cpu_s = 0.0
+    for first in range(0, count, MANY):
+        stubs = _rows(first, min(MANY, count - first))
+        began_s, began_cpu_s = time.perf_counter(), time.process_time()
+        made = lazy.guard.make(stubs)
+        wall_s, cpu_s = wall_s + time.perf_counter() - began_s, cpu_s + time.process_time() - began_cpu_s
+        assert all(isinstance(one, Version) for one in made)
+    maker = lazy.guard.maker_pid
+    return wall_s, cpu_s + (_cpu_s(maker) if maker else 0.0)
+
+
+async def create(lazy: Lazy) -> Figures:
+    """A hundred thousand stubs from rows, in a thousand directories."""
     slab = _slab_bytes()
-    began_s, began_cpu_s = time.perf_counter(), time.process_time()
-    made = lazy.guard.make(stubs)
-    wall_s, cpu_s = time.perf_counter() - began_s, time.process_time() - began_cpu_s
-    assert all(isinstance(one, Version) for one in made)
+    wall_s, cpu_s = _make(lazy, MANY)
+    last = _rows(MANY - 1, 1)[0].path
     return {
         "stubs/s": MANY / wall_s,
-        "CPU us/stub": cpu_s * 1e6 / MANY,
+        "CPU us/stub of both processes": cpu_s * 1e6 / MANY,
         "kernel bytes/stub": (_slab_bytes() - slab) / MANY,
-        "disk bytes/stub": lazy.guard.state([stubs[-1].path])[0].allocated_bytes,
-        "idle CPU s in 5 s": await _idle(lazy),
+        "disk bytes/stub": lazy.guard.state([last])[0].allocated_bytes,
     }
 
 
-async def _idle(lazy: Lazy) -> float:
-    before_s, _ = lazy.worker()
-    await asyncio.sleep(5)
-    return lazy.worker()[0] - before_s
+async def idle(lazy: Lazy) -> Figures:
+    """A million stubs: what they take while nothing happens, and what it takes to mark them anew, as after a boot."""
+    before, slab = _kernel_bytes(), _slab_bytes()
+    wall_s, cpu_s = _make(lazy, MILLION)
+    after, slab = _kernel_bytes(), _slab_bytes() - slab
+    worker, holder = lazy.guard.crew.worker_pid, lazy.guard.crew.holder_pid
+    rest_cpu_s = [_cpu_s(pid) for pid in (worker, holder, os.getpid())]
+    await asyncio.sleep(REST_S)
+    rest_cpu_s = [_cpu_s(pid) - was for pid, was in zip((worker, holder, os.getpid()), rest_cpu_s, strict=True)]
+    permission.flush_marks(lazy.guard.tree.group_fd)
+    began_s, began_cpu_s = time.perf_counter(), time.process_time()
+    found = await asyncio.to_thread(Marking(lazy.guard.tree, None).run)
+    assert found.stubs == MILLION
+    return {
+        "stubs/s": MILLION / wall_s,
+        "CPU us/stub": cpu_s * 1e6 / MILLION,
+        "slab bytes/stub": slab / MILLION,
+        **{f"{name} bytes/stub": (after[name] - before.get(name, 0)) / MILLION for name in after},
+        "worker RSS MiB": _rss_mib(worker),
+        "holder RSS MiB": _rss_mib(holder),
+        f"CPU s of worker in {REST_S} s": rest_cpu_s[0],
+        "of holder": rest_cpu_s[1],
+        "of daemon": rest_cpu_s[2],
+        "marking anew s": time.perf_counter() - began_s,
+        "marking anew CPU s": time.process_time() - began_cpu_s,
+    }
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _rss_mib(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
+
+
+def _kernel_bytes() -> dict[str, int]:
+    """Of the kernel's caches that a marked inode is in."""
+    lines = (line.split() for line in Path("/proc/slabinfo").read_text(encoding="ascii").splitlines()[2:])
+    return {name: int(active) * int(size) for name, active, _, size, *_ in lines if name in CACHES}
 
 
 def _slab_bytes() -> int:
@@ -214,7 +267,7 @@ def _slab_bytes() -> int:
 
 
 WORKS: dict[str, Callable[[Lazy], Awaitable[Figures]]] = {
-    "first": first, "crowd": crowd, "cat": cat, "loaded": loaded, "create": create,
+    "first": first, "crowd": crowd, "cat": cat, "loaded": loaded, "create": create, "idle": idle,
 }  # fmt: skip
 
 

@@ -246,6 +246,18 @@ class Attentive(Protocol):
 
 
 @runtime_checkable
+class Prompt(Protocol):
+    """A location with a shorter way to a small file that somebody waits for."""
+
+    async def fetch(self, read: Read) -> bytes | None:
+        """All bytes of the version that `read` expects, checked as by `read`, which needs one question and one plain answer.
+
+        None: it takes more than that, or something is wrong: `read` gets on, or tells what. Nothing is tried again here.
+        """
+        ...
+
+
+@runtime_checkable
 class Taggable(Protocol):
     """A location whose files carry tags beside their metadata."""
 

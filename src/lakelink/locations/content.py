@@ -47,6 +47,8 @@ class Content(ABC):
     """When it was last read, where the side that holds it tells: a row of a scan has no room for it."""
     hold_bytes: int | None = None
     """Of a stream: how much of it may be in the memory of whoever takes it, copies included; None = as the location sees fit."""
+    hurried: bool = False
+    """Somebody waits for the bytes and not for the disk, which need not begin to write them while they come."""
 
     @abstractmethod
     async def load(self) -> bytes:

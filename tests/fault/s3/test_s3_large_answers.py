@@ -18,6 +18,7 @@ from scripted_http import Reply, ScriptedServer, error
 from lakelink.core.backoff import Backoff
 from lakelink.errors import ChangedWhileRead, Corrupt, StorageError, Unreachable
 from lakelink.locations.base import Read
+from lakelink.locations.s3 import pouring
 from lakelink.locations.s3.open import S3Access, Traffic, open_s3
 from lakelink.locations.s3.pouring import RANGE_BYTES
 from lakelink.model.entry import Version
@@ -214,6 +215,28 @@ def test_a_sink_is_not_called_once_send_was_cancelled(large):
             await wire.aclose()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("hurried", [False, True])
+def test_the_disk_begins_early_unless_somebody_waits_for_the_bytes_alone(tmp_path, monkeypatch, hurried):
+    begun = []
+    monkeypatch.setattr(pouring, "begin_writeback", lambda fd, offset, size: begun.append((offset, size)))
+
+    async def main():
+        async with ScriptedServer(store()) as server:
+            access = S3Access(endpoint=server.url, credentials=KEYS, proxy="", region="us-east-1")
+            location = open_s3("s3://lake/p", access, traffic=QUICK, environ={})
+            try:
+                (content,) = await location.read([Read("big", len(DATA), Version(len(DATA), 0, etag="e"))])
+                content.hurried = hurried
+                with (tmp_path / "f").open("w+b") as file:
+                    await content.pour(file.fileno())
+            finally:
+                await location.aclose()
+
+    asyncio.run(main())
+    assert (tmp_path / "f").read_bytes() == DATA
+    assert sum(size for _, size in begun) == (0 if hurried else len(DATA))
 
 
 def receiver(url="http://store:9000", *, proxy="", environ=None):

@@ -84,6 +84,10 @@ class Crew:
     def worker_pid(self) -> int:
         return self._worker.pid if self._worker is not None else 0
 
+    @property
+    def holder_pid(self) -> int:
+        return self._held.pid if self._held is not None else 0
+
     async def stop(self, *, keep: bool) -> None:
         """Let go; with `keep` holder and worker go on by themselves, else both end, and the group closes last."""
         for task in self._tasks:

@@ -28,7 +28,7 @@ from lakelink.errors import ChangedWhileRead, Corrupt, LakelinkError, Tampered
 from lakelink.links.hsm.base import Event, Happened
 from lakelink.links.hsm.stub import Flags, Stub
 from lakelink.links.hsm.tree import Tree, has_data, has_hole
-from lakelink.locations.base import Location, Read
+from lakelink.locations.base import Location, Prompt, Read
 from lakelink.locations.content import Content
 from lakelink.model.entry import Version
 from lakelink.ports import permission
@@ -59,6 +59,8 @@ class Filling:
     location_of: LocationOf
     room: Room
     loaded: Callable[[bytes], None]  # the handle of what has to be brought to stable storage
+    quiet: Callable[[bytes], int] | None = None
+    """A descriptor whose writes raise no event (blocking), where those of ordinary ones do."""
 
     async def fill(self, handle: bytes) -> Event | None:
         """The file with this handle has its bytes when this returns; None where it had them before.
@@ -73,6 +75,7 @@ class Filling:
             if stub is None:
                 self._known(fd)
             elif stub.flags.is_stub:
+                fd = await self._silenced(fd, handle, stub.size_bytes)
                 await self._load(fd, stub)
             elif stub.flags & Flags.UNSYNCED and has_hole(fd, min(stub.size_bytes, os.fstat(fd).st_size)):
                 await self._mend(fd, stub)
@@ -87,6 +90,23 @@ class Filling:
             return Event(Happened.LOADED, path, inode, stub.origin, stub.size_bytes, took_s)
         finally:
             os.close(fd)
+
+    async def _silenced(self, fd: int, handle: bytes, size_bytes: int) -> int:
+        """A descriptor to write so many bytes by, in the place of this one. Each write by an ordinary one is a question to our own ear, and a large file
+        takes hundreds; a quiet one costs three, once.
+        """
+        if self.quiet is None or size_bytes < ALLOCATE_FROM_BYTES:
+            return fd
+        opening = asyncio.get_running_loop().run_in_executor(None, self.quiet, handle)
+        try:
+            quiet_fd = await asyncio.shield(opening)
+        except OSError:
+            return fd
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_late)
+            raise
+        os.close(fd)
+        return quiet_fd
 
     def _known(self, fd: int) -> None:
         found = os.fstat(fd)
@@ -127,6 +147,9 @@ class Filling:
 
     async def _bytes(self, fd: int, stub: Stub) -> None:
         size = stub.size_bytes
+        if size < ALLOCATE_FROM_BYTES and (data := await self._fetched(stub)) is not None:
+            _write(fd, data)
+            return
         content = await self._content(stub)
         data = content.at_hand()
         if data is not None:
@@ -136,10 +159,18 @@ class Filling:
             return
         if size >= ALLOCATE_FROM_BYTES:
             _allocate(fd, size)
+        content.hurried = True
         # A follower of the digest reads from the file, in a thread: its questions are answered like all of our own.
         came = await content.pour(fd)
         if came != size:
             raise ChangedWhileRead(f"{stub.origin.path}: {came} bytes came instead of {size}")
+
+    async def _fetched(self, stub: Stub) -> bytes | None:
+        """The bytes by the short way, where there is one and it leads to them."""
+        location = await self.location_of(stub.origin.location)
+        if not isinstance(location, Prompt):
+            return None
+        return await location.fetch(Read(stub.origin.path, stub.size_bytes, stub.origin.version))
 
     async def _content(self, stub: Stub) -> Content:
         origin = stub.origin
@@ -176,6 +207,12 @@ class Filling:
                 await content.pour(whole.fileno())
             await asyncio.to_thread(_fill_holes, fd, whole.fileno(), min(before.st_size, stub.size_bytes))
         os.utime(fd, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _close_late(opening: asyncio.Future[int]) -> None:
+    """Nobody waits for this descriptor any more; left open, it would keep the file from ever being released."""
+    if not opening.cancelled() and opening.exception() is None:
+        os.close(opening.result())
 
 
 def _write(fd: int, data: bytes) -> None:

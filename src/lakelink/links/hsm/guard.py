@@ -72,6 +72,11 @@ class KernelGuard:
             raise StorageError("the tree is not guarded", hint="Start its guard first.")
         return self._tree
 
+    @property
+    def maker_pid(self) -> int:
+        """The maker's process, 0 where there is none."""
+        return self._maker.pid if self._maker is not None else 0
+
     def set_make_room(self, make_room: MakeRoom | None) -> None:
         self._make_room = make_room
 

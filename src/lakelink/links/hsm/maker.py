@@ -23,19 +23,24 @@ Row: TypeAlias = tuple[bytes, int, int, int, int, int, int, bytes]
 length_of = struct.Struct("=I")
 _NAMELESS = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_TAKEN_BY_CHOWN = 0o6000  # set-user-ID and set-group-ID
 _kernel = LinuxKernel()
 
 
 def dress(fd: int, row: Row, group_fd: int, mask: int) -> int:
     """Make an open, empty file the stub of a row; its inode. It has no name yet, or one that no user finds."""
     _, size_bytes, mode, uid, gid, atime_ns, mtime_ns, value = row
+    found = os.fstat(fd)
     os.ftruncate(fd, size_bytes)
-    os.fchown(fd, uid, gid)
-    os.fchmod(fd, mode)
+    # Each change of an inode is a transaction of the file system: what is so already is left.
+    if (found.st_uid, found.st_gid) != (uid, gid):
+        os.fchown(fd, uid, gid)
+    if found.st_mode & 0o7777 != mode or mode & _TAKEN_BY_CHOWN:
+        os.fchmod(fd, mode)
     os.setxattr(fd, ATTRIBUTE, value)
     os.utime(fd, ns=(atime_ns, mtime_ns))
     permission.mark(group_fd, fd, mask)
-    return os.fstat(fd).st_ino
+    return found.st_ino
 
 
 def carry_out(tree_fd: int, group_fd: int, mask: int, rows: Sequence[Row]) -> list[int]:
@@ -63,7 +68,7 @@ def carry_out(tree_fd: int, group_fd: int, mask: int, rows: Sequence[Row]) -> li
 
 
 def _one(directory_fd: int, name: bytes, row: Row, guard: tuple[int, int]) -> int:
-    fd = os.open(".", _NAMELESS, 0o600, dir_fd=directory_fd)
+    fd = os.open(".", _NAMELESS, row[2] & 0o777, dir_fd=directory_fd)
     try:
         inode = dress(fd, row, *guard)
         permission.link_fd(fd, directory_fd, name)
@@ -91,6 +96,7 @@ def send(control: socket.socket, items: list[int] | list[Row]) -> None:
 
 def main(arguments: list[str]) -> None:
     """Until the other end closes."""
+    os.umask(0)  # a file gets its mode as it is made
     tree_fd, group_fd, mask = map(int, arguments[1:4])
     with socket.socket(fileno=int(arguments[4])) as control:
         while (rows := receive(control)) is not None:

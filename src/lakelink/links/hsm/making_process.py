@@ -48,6 +48,12 @@ class Maker:
             if len(theirs.inodes) != len(rows) or theirs.inodes == [-errno.EIO] * len(rows):
                 self._end()
 
+    @property
+    def pid(self) -> int:
+        """Its process, 0 while it is not wanted."""
+        process = self._process
+        return process.pid if process is not None else 0
+
     def close(self) -> None:
         with self._lock:
             self._end()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from lakelink.links.hsm.stub import ATTRIBUTE, Flags, Unreadable
+from lakelink.links.hsm.stub import ATTRIBUTE, Flags, Unreadable, flags_of
 from lakelink.links.hsm.tree import Tree, has_hole
 from lakelink.ports import permission
 
@@ -76,14 +76,14 @@ class Marking:
             self._plain(fd, name, path)
             return
         try:
+            if flags_of(value).is_stub:
+                self._mark(fd, name)
+                self.found.stubs += 1
+                return
             stub = self._tree.places.decode(value)
         except Unreadable:
             self._mark(fd, name)  # what it stands for is not known: whoever opens it gets EIO
             self.found.suspects += 1
-            return
-        if stub.flags.is_stub:
-            self._mark(fd, name)
-            self.found.stubs += 1
             return
         self.found.loaded += 1
         if stub.flags & Flags.UNSYNCED:

@@ -7,6 +7,7 @@ in it is opened, and the descriptor of that event is kept.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import queue
 import threading
@@ -38,7 +39,7 @@ class Quiet:
         """A quiet descriptor of the file, open for reading and writing; close it.
 
         Raises:
-            OSError: ETXTBSY: it runs. EWOULDBLOCK: somebody has a lease. ESTALE: it is gone.
+            OSError: ETXTBSY: it runs. EWOULDBLOCK: somebody has a lease. ESTALE: it is gone. ETIMEDOUT: its event did not come.
         """
         with self._lock:
             path_fd = self._tree.open(handle, os.O_PATH)
@@ -59,7 +60,10 @@ class Quiet:
         finally:
             self._wanted = None
         os.close(opened)
-        return self._found.get(timeout=WITHIN_S)
+        try:
+            return self._found.get(timeout=WITHIN_S)
+        except queue.Empty:
+            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)) from None
 
     def _listen(self) -> None:
         while True:

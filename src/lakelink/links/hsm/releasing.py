@@ -37,9 +37,9 @@ class _Stays(Exception):  # an answer on its way up
 class Releasing:
     """Releases files of one tree. Blocking; one call per file at a time, which its turn sees to."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, quiet: Quiet) -> None:
         self._tree = tree
-        self._quiet = Quiet(tree)
+        self._quiet = quiet
 
     def release(self, handle: bytes, candidate: Candidate) -> Result:
         """See `Guard.release`."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import os
+from collections.abc import Callable
 from dataclasses import replace
 
 from lakelink.links.hsm.stub import Flags, Unreadable
@@ -14,7 +15,10 @@ from lakelink.links.hsm.turns import Turns
 from lakelink.ports import permission
 
 EVERY_S = 2.0
+PUT_OFF_S = 10.0  # while somebody waits for a load; a longer wait would keep what is not written yet in memory
+SLICE = 8  # files in one turn of the loop: somebody may wait
 SINGLY = 16  # up to so many files are flushed one by one; more, with the whole file system
+_LOOK_AGAIN_S = 0.25
 MAX_UNSYNCED = (
     100_000  # beyond, a file keeps UNSYNCED until the marks are set anew, which costs a look then and nothing else
 )
@@ -26,6 +30,8 @@ class Settling:
     def __init__(self, tree: Tree, turns: Turns) -> None:
         self._tree = tree
         self._turns = turns
+        self.busy: Callable[[], bool] = lambda: False
+        """Whether loads are under way, which come first."""
         self._fresh: dict[bytes, None] = {}
 
     def add(self, handle: bytes) -> None:
@@ -37,6 +43,10 @@ class Settling:
         """Until cancelled."""
         while True:
             await asyncio.sleep(EVERY_S)
+            put_off_s = 0.0
+            while self.busy() and put_off_s < PUT_OFF_S:
+                await asyncio.sleep(_LOOK_AGAIN_S)
+                put_off_s += _LOOK_AGAIN_S
             await self.settle()
 
     async def settle(self) -> None:
@@ -55,7 +65,7 @@ class Settling:
                     if len(batch) <= SINGLY:
                         await asyncio.to_thread(self._flush, handle)
                     self._clear(handle)
-            if number % 100 == 99:
+            if number % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
 
     def _flush(self, handle: bytes) -> None:

@@ -133,6 +133,20 @@ def decode(value: bytes) -> Coded:
         raise Unreadable(str(error)) from error
 
 
+def flags_of(value: bytes) -> Flags:
+    """The flags alone, which is quick; nothing is said of the rest.
+
+    Raises:
+        Unreadable: `encode` did not write it.
+    """
+    if not value or value[0] != FORMAT:
+        raise Unreadable(f"format {value[0] if value else 'none'}")
+    try:
+        return Flags(_read_number(value, 1)[0])
+    except (IndexError, ValueError) as error:
+        raise Unreadable(str(error)) from error
+
+
 def _number(number: int) -> bytes:
     """LEB128: seven bits a byte, the lowest first."""
     if number <= 0x7F:

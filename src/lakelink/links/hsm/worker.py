@@ -61,9 +61,11 @@ class Worker:
     """Everything of one tree in one process."""
 
     def __init__(self, group_fd: int, channel: Channel, waiting: Waiting, setup: Setup) -> None:
+        from lakelink.links.hsm.base import Tier
         from lakelink.links.hsm.filling import Filling
         from lakelink.links.hsm.loader import Limits, Loader
         from lakelink.links.hsm.places import Places
+        from lakelink.links.hsm.quiet import Quiet
         from lakelink.links.hsm.releasing import Releasing
         from lakelink.links.hsm.room import DiskRoom
         from lakelink.links.hsm.settling import Settling
@@ -86,11 +88,14 @@ class Worker:
         self._turns = Turns()
         self._settling = Settling(self._tree, self._turns)
         room = DiskRoom(self._tree.fill, setup.keep_free_bytes, self._evict)
-        filling = Filling(self._tree, self._location, room, self._settling.add)
+        quiet = Quiet(self._tree)
+        asks = setup.tier is Tier.PRE_CONTENT  # for each write, too
+        filling = Filling(self._tree, self._location, room, self._settling.add, quiet.open if asks else None)
         limits = Limits(setup.load_timeout_s, asyncio.Semaphore(setup.loads_at_once))
         self._questions = Questions(group_fd, waiting, asyncio.get_running_loop(), self._asked)
         self._loader = Loader(filling, self._turns, limits, self._questions.answer, self._tell)
-        self._releasing = Releasing(self._tree)
+        self._settling.busy = lambda: self._loader.under_way > 0
+        self._releasing = Releasing(self._tree, quiet)
         self._releases = asyncio.Semaphore(RELEASES_AT_ONCE)
 
     async def run(self) -> None:
@@ -247,7 +252,7 @@ class Worker:
         from lakelink.links.hsm.control import Happening
 
         news, self._news = self._news, []
-        if not self._alone and self._channel.backlog_bytes < MAX_BACKLOG_BYTES:
+        if news and not self._alone and self._channel.backlog_bytes < MAX_BACKLOG_BYTES:
             self._channel.send(Happening(news))
 
     async def _evict(self, size_bytes: int) -> bool:
@@ -257,6 +262,7 @@ class Worker:
             return False
         number = next(self._numbers)
         future = self._roomed[number] = asyncio.get_running_loop().create_future()
+        self._tell_all()  # first: what was just loaded may be what can go
         self._channel.send(NeedRoom(number, size_bytes))
         try:
             async with asyncio.timeout(EVICT_WITHIN_S):

@@ -74,6 +74,8 @@ class S3Client:
         self.clock = clock
         self._signer = signer
         self._payer = [("x-amz-request-payer", "requester")] if options.requester_pays else []
+        self.short: S3Wire | None = None
+        """The wire without the layers that hold back and try again, for who goes the long way where this fails; None where requests are held back."""
         self._root = ""
         self._host = ""
         self._place(endpoint)

@@ -35,7 +35,7 @@ from lakelink.locations.s3.client import S3Client
 from lakelink.locations.s3.conditions import head
 from lakelink.locations.s3.copying import copy_content, copy_object, set_object_posix
 from lakelink.locations.s3.deleting import delete_objects
-from lakelink.locations.s3.download import S3Content
+from lakelink.locations.s3.download import S3Content, fetch_small
 from lakelink.locations.s3.keys import KeySpace, encode_query
 from lakelink.locations.s3.learning import learn_write
 from lakelink.locations.s3.listing import scan
@@ -135,6 +135,10 @@ class S3Location:
             return content
 
         return await self._each(list(enumerate(reads)), one)
+
+    async def fetch(self, read: Read) -> bytes | None:
+        """See `Prompt.fetch`."""
+        return await fetch_small(self.client, self.store, self.keys.key(read.path), read)
 
     async def write(self, writes: Sequence[Write]) -> list[Entry | LakelinkError]:
         # The parts of a large object may go out meanwhile: only the request that makes it visible has a condition.

@@ -102,6 +102,8 @@ def open_s3(
     wire: S3Wire = CrtWire(endpoint, signer, wire_options, environment)
     meter = MeteredWire(wrap(wire) if wrap else wire)
     client = S3Client(_layered(meter, traffic or Traffic(), clock), bucket, endpoint, clock, options, signer)
+    if traffic is None or not (traffic.bytes_per_s or traffic.requests_per_s or traffic.concurrency):
+        client.short = meter
     return S3Location(client, prefix, spec, meter=meter)
 
 

@@ -113,7 +113,7 @@ class _Range:
         if self._summer is not None:
             self._summer.update(chunk)
         self._position += len(chunk)
-        if self._position == self._end:
+        if self._position == self._end and not self._content.hurried:
             # The disk works while the rest arrives, instead of all at once in the flush at the end.
             begin_writeback(self._fd, self._start, self._end - self._start)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakelink.links.hsm.stub import LOADED, STUB, Coded, Flags, Origin, Stub, Unreadable, decode, encode
+from lakelink.links.hsm.stub import LOADED, STUB, Coded, Flags, Origin, Stub, Unreadable, decode, encode, flags_of
 from lakelink.model.entry import Version
 
 MD5 = "9e107d9d372bb6826bd81d3542a419d6"
@@ -36,6 +36,18 @@ def test_what_is_encoded_is_decoded(version, mtime_ns, place, name):
 def test_an_ordinary_stub_fits_into_a_default_ext4_inode():
     version = Version(123_456_789, 1_700_000_000 * SECOND, etag=MD5)
     assert len(encode(stub("2026/06/part-00017-8a4f.parquet", version, version.time_ns), 4711)) <= 64
+
+
+@given(st.integers(0, 0x3FF), versions)
+def test_the_flags_alone_are_those_of_the_whole(number, version):
+    value = encode(stub("d/f", version, SECOND, Flags(number)), 7)
+    assert flags_of(value) == decode(value).flags == Flags(number) & ~Flags.DIRTY
+
+
+@pytest.mark.parametrize("value", [b"", b"\x02\x0d", b"\x01", b"\x01\xff"])
+def test_flags_of_what_is_no_attribute_are_not_guessed(value):
+    with pytest.raises(Unreadable):
+        flags_of(value)
 
 
 def test_dirty_is_never_stored():
