@@ -21,6 +21,10 @@ from lakelink.daemon.client import Client
 from tests.e2e.program import make_tree
 from tests.e2e.serving import InProcess, Lake, serving, wait_for
 
+pytestmark = pytest.mark.skipif(
+    shutil.which("ssh-keygen") is None, reason="needs the OpenSSH client (apt: openssh-client)"
+)
+
 PATIENCE_S = 60.0
 needs_openssh = pytest.mark.skipif(
     shutil.which("sftp") is None, reason="needs the OpenSSH client (apt: openssh-client)"

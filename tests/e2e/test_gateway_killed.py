@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 
 import boto3
+import pytest
 
 from tests.e2e.serving import InProcess, Lake, wait_for
 from tests.e2e.test_gateway import gateway, make_user
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("ssh-keygen") is None, reason="needs the OpenSSH client (apt: openssh-client)"
+)
 
 MIB = 1 << 20
 

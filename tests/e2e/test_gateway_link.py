@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import stat
 import subprocess
 import time
@@ -16,6 +17,10 @@ from lakelink.api.calls import GetGateway
 from lakelink.daemon.client import Client
 from tests.e2e.program import make_tree
 from tests.e2e.serving import PATIENCE_S, InProcess, Lake, serving
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("ssh-keygen") is None, reason="needs the OpenSSH client (apt: openssh-client)"
+)
 
 SETTINGS = """
 [gateway]

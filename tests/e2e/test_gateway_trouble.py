@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +12,10 @@ import pytest
 
 from tests.e2e.program import make_tree
 from tests.e2e.serving import InProcess, Lake, serving, wait_for
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("ssh-keygen") is None, reason="needs the OpenSSH client (apt: openssh-client)"
+)
 
 
 @pytest.fixture

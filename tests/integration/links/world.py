@@ -185,6 +185,8 @@ class World:
         try:
             for path in paths:
                 (now,) = await lake.stat([path])
+                if now is None and any(other.startswith(f"{path}/") for other in paths):
+                    continue  # SeaweedFS takes a directory along with the last in it where its marker came at the same moment as that
                 assert isinstance(now, Entry), path
                 (error,) = await lake.delete([Delete(path, now.kind, Expect(now.version))])
                 assert error is None, error

@@ -1,5 +1,6 @@
 """Host keys: made once, taken over with order and types, never readable by others."""
 
+import shutil
 import stat
 import subprocess
 
@@ -11,6 +12,10 @@ from lakelink.errors import ConfigError, NotFound, Refused, StorageError, UsageE
 from lakelink.gateway.server.hostkeys import HostKeys
 from lakelink.gateway.server.options import server_options
 from lakelink.gateway.server.policies import COMPATIBLE, MODERN
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("ssh-keygen") is None, reason="needs the OpenSSH client (apt: openssh-client)"
+)
 
 
 def keygen(path, *options):
