@@ -15,15 +15,11 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
 
 from lakelink.errors import Unreachable
-from lakelink.ports.crt_io import Endpoint, TlsSettings, proxy_url
-from lakelink.ports.wire import Chunk, WireRequest, WireResponse
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from lakelink.ports.crt_io import Endpoint, Terms, TlsSettings
+from lakelink.ports.wire import Chunk, Message, WireRequest, WireResponse
 
 log = logging.getLogger("lakelink.wire")
 
@@ -36,19 +32,6 @@ MAX_ERROR_BODY_BYTES = 64 << 10
 IDLE_S = 20.0  # as with ordinary connections
 
 
-class Message(Protocol):
-    """A signed request: awscrt's HttpRequest."""
-
-    @property
-    def method(self) -> str: ...
-
-    @property
-    def path(self) -> str: ...
-
-    @property
-    def headers(self) -> Iterable[tuple[str, str]]: ...
-
-
 class BulkReceiver:
     """Receives answers of 1 MiB and more for one endpoint and its virtual hosts, and sends parts of that size. Belongs to one event loop."""
 
@@ -56,17 +39,12 @@ class BulkReceiver:
         self,
         endpoint: Endpoint,
         tls: TlsSettings,
-        *,
-        connect_timeout_s: float,
-        stall_timeout_s: float,
-        proxy: str | None,
-        environ: Mapping[str, str],
+        terms: Terms,
     ) -> None:
         self._endpoint = endpoint
         self._tls = tls
-        self._connect_timeout_s = connect_timeout_s
-        self._stall_timeout_s = stall_timeout_s
-        self._usable = not proxy_url(endpoint, proxy, environ)
+        self._terms = terms
+        self._usable = not terms.proxied
         self._context: ssl.SSLContext | None = None
         self._free: list[tuple[_Line, float]] = []
         self._running: set[_Answer] = set()
@@ -129,17 +107,15 @@ class BulkReceiver:
         for number in reversed(range(len(self._free))):
             if self._free[number][0].host == host:
                 return self._free.pop(number)[0]
-        return _Line(host, self._connection(host), self._stall_timeout_s)
+        return _Line(host, self._connection(host), self._terms.stall_timeout_s)
 
     def _connection(self, host: str) -> http.client.HTTPConnection:
-        name = host.partition(":")[0] or self._endpoint.host  # a virtual host is a name, never an IPv6 address
-        if not self._endpoint.tls:
-            return http.client.HTTPConnection(name, self._endpoint.port, timeout=self._connect_timeout_s)
+        endpoint, timeout_s = self._endpoint.named(host), self._terms.connect_timeout_s
+        if not endpoint.tls:
+            return http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=timeout_s)
         if self._context is None:
             self._context = tls_context(self._tls)
-        return http.client.HTTPSConnection(
-            name, self._endpoint.port, timeout=self._connect_timeout_s, context=self._context
-        )
+        return http.client.HTTPSConnection(endpoint.host, endpoint.port, timeout=timeout_s, context=self._context)
 
 
 def tls_context(settings: TlsSettings) -> ssl.SSLContext:

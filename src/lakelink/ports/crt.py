@@ -20,6 +20,7 @@ from lakelink.errors import Unreachable
 from lakelink.ports.bulk import BulkReceiver
 from lakelink.ports.crt_io import (
     Endpoint,
+    Terms,
     TlsSettings,
     bootstrap,
     crt_error_name,
@@ -59,7 +60,6 @@ class CrtWireOptions:
     max_connections: int = 256  # per host; how many are used is the business of the concurrency limit above
     connect_timeout_s: float = 10.0
     stall_timeout_s: float = 60.0  # a request that moves no byte for so long is given up
-    lean: bool = True  # small requests go by sockets of asyncio's: see `ports.lean`
 
 
 class _CountedBody:
@@ -187,23 +187,14 @@ class CrtWire:
         self.signer = signer
         self._options = options or CrtWireOptions()
         self._environ = os.environ if environ is None else environ
-        self._bulk = BulkReceiver(
-            endpoint,
-            self._options.tls,
-            connect_timeout_s=self._options.connect_timeout_s,
-            stall_timeout_s=self._options.stall_timeout_s,
-            proxy=self._options.proxy,
-            environ=self._environ,
-        )
-        self._lean = LeanSender(
-            endpoint,
-            self._options.tls,
+        terms = Terms(
             connect_timeout_s=self._options.connect_timeout_s,
             stall_timeout_s=self._options.stall_timeout_s,
             max_connections=self._options.max_connections,
-            proxy=self._options.proxy,
-            environ=self._environ,
+            proxied=bool(proxy_url(endpoint, self._options.proxy, self._environ)),
         )
+        self._bulk = BulkReceiver(endpoint, self._options.tls, terms)
+        self._lean = LeanSender(endpoint, self._options.tls, terms)
         self._pools: dict[str, ConnectionPool[HttpClientConnection]] = {}
         self._running: set[_Exchange] = set()
         self._done: deque[_Exchange] = deque()
@@ -218,7 +209,7 @@ class CrtWire:
         self._loop = loop
         if self._closed:
             raise Unreachable("the connection to the store was closed")
-        if self._options.lean and self._lean.takes(request):
+        if self._lean.takes(request):
             message = self._message(request, None)
             await self.signer.sign(message)
             self._watch()
@@ -331,8 +322,7 @@ class CrtWire:
     def _pool(self, host: str) -> ConnectionPool[HttpClientConnection]:
         pool = self._pools.get(host)
         if pool is None:
-            name = host.partition(":")[0]  # a virtual host is a name, never an IPv6 address
-            endpoint = Endpoint(name or self.endpoint.host, self.endpoint.port, self.endpoint.tls)
+            endpoint = self.endpoint.named(host)
             pool = self._pools[host] = ConnectionPool(endpoint, self._connect, self._options.max_connections)
         return pool
 

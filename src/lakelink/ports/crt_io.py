@@ -39,6 +39,11 @@ class Endpoint:
     def url(self) -> str:
         return f"{'https' if self.tls else 'http'}://{self.authority}"
 
+    def named(self, host: str) -> Endpoint:
+        """The same service by the name of a virtual host (`HOST:PORT`); "": by its own."""
+        name = host.partition(":")[0]  # a virtual host is a name, never an IPv6 address
+        return Endpoint(name or self.host, self.port, self.tls)
+
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
@@ -78,6 +83,16 @@ def tls_context(settings: TlsSettings) -> ClientTlsContext:
             f"the CA bundle {settings.ca_bundle or 'of the system'} cannot be used: {error}",
             hint="ca_bundle (or AWS_CA_BUNDLE) names a file of PEM certificates; without it the system's are used (package ca-certificates).",
         ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How patient connections are that this process makes itself, how many it may have per host, and whether a proxy is between: then there are none."""
+
+    connect_timeout_s: float
+    stall_timeout_s: float
+    max_connections: int
+    proxied: bool
 
 
 def socket_options(connect_timeout_s: float) -> SocketOptions:

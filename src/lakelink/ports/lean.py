@@ -11,32 +11,17 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Iterable, Mapping
-from typing import Protocol
 
 from lakelink.errors import StorageError, Unreachable
 from lakelink.ports.bulk import MIN_BULK_BYTES, tls_context
-from lakelink.ports.crt_io import Endpoint, TlsSettings, proxy_url
+from lakelink.ports.crt_io import Endpoint, Terms, TlsSettings
 from lakelink.ports.lean_connection import LeanConnection
 from lakelink.ports.pool import ConnectionPool, no_connection
-from lakelink.ports.wire import WireRequest, WireResponse
+from lakelink.ports.wire import Message, WireRequest, WireResponse
 
 log = logging.getLogger("lakelink.wire")
 
 MAX_BODY_BYTES = 256 << 10  # of a request: what the socket does not take at once is copied
-
-
-class Message(Protocol):
-    """A signed request: awscrt's HttpRequest."""
-
-    @property
-    def method(self) -> str: ...
-
-    @property
-    def path(self) -> str: ...
-
-    @property
-    def headers(self) -> Iterable[tuple[str, str]]: ...
 
 
 class _NotThisWay(Exception):
@@ -50,20 +35,13 @@ class LeanSender:
         self,
         endpoint: Endpoint,
         tls: TlsSettings,
-        *,
-        connect_timeout_s: float,
-        stall_timeout_s: float,
-        max_connections: int,
-        proxy: str | None,
-        environ: Mapping[str, str],
+        terms: Terms,
     ) -> None:
         self._endpoint = endpoint
-        self._connect_timeout_s = connect_timeout_s
-        self._stall_timeout_s = stall_timeout_s
-        self._max_connections = max_connections
+        self._terms = terms
         self._tls = tls
         self._context: ssl.SSLContext | None = None
-        self._usable = not proxy_url(endpoint, proxy, environ)
+        self._usable = not terms.proxied
         self._pools: dict[str, ConnectionPool[LeanConnection]] = {}
         self.running: set[LeanConnection] = set()
 
@@ -81,7 +59,7 @@ class LeanSender:
         body = request.body if isinstance(request.body, bytes) else b""
         pool = self._pool(request.host)
         try:
-            connection = await pool.take(self._connect_timeout_s)
+            connection = await pool.take(self._terms.connect_timeout_s)
         except _NotThisWay:
             return None
         connection.seen_at_s = time.monotonic()
@@ -112,7 +90,7 @@ class LeanSender:
     def _unanswered(self, request: WireRequest, connection: LeanConnection, error: Exception) -> Unreachable:
         reason = str(error) or type(error).__name__
         if connection.expired:
-            reason = f"no byte moved for {self._stall_timeout_s:.0f} s"
+            reason = f"no byte moved for {self._terms.stall_timeout_s:.0f} s"
         return Unreachable(f"{request.operation}: {reason} ({self._endpoint.url})")
 
     def sweep(self, now_s: float) -> None:
@@ -120,7 +98,7 @@ class LeanSender:
         for connection in list(self.running):
             if connection.moved != connection.seen_moved:
                 connection.seen_moved, connection.seen_at_s = connection.moved, now_s
-            elif now_s - connection.seen_at_s > self._stall_timeout_s:
+            elif now_s - connection.seen_at_s > self._terms.stall_timeout_s:
                 connection.expired = True
                 connection.close()
         for pool in self._pools.values():
@@ -140,26 +118,32 @@ class LeanSender:
     def _pool(self, host: str) -> ConnectionPool[LeanConnection]:
         pool = self._pools.get(host)
         if pool is None:
-            name = host.partition(":")[0]  # a virtual host is a name, never an IPv6 address
-            endpoint = Endpoint(name or self._endpoint.host, self._endpoint.port, self._endpoint.tls)
-            pool = self._pools[host] = ConnectionPool(endpoint, self._connect, self._max_connections)
+            endpoint = self._endpoint.named(host)
+            pool = self._pools[host] = ConnectionPool(endpoint, self._connect, self._terms.max_connections)
         return pool
 
     async def _connect(self, endpoint: Endpoint) -> LeanConnection:
+        if endpoint.tls and self._context is None:
+            try:
+                self._context = tls_context(self._tls)
+            except OSError as error:
+                raise self._refused(error) from error
         loop = asyncio.get_running_loop()
         try:
-            if endpoint.tls and self._context is None:
-                self._context = tls_context(self._tls)
             _, connection = await loop.create_connection(
                 LeanConnection, endpoint.host, endpoint.port, ssl=self._context
             )
-        except OSError as error:
-            if endpoint.tls and isinstance(error, (ssl.SSLError, FileNotFoundError)):
-                self._usable = False
-                log.info("wire.lean_refused", extra={"reason": str(error)})
-                raise _NotThisWay(str(error)) from error
+        except ssl.SSLError as error:
+            raise self._refused(error) from error
+        except (OSError, UnicodeError) as error:  # UnicodeError: a host that can be no name
             raise no_connection(endpoint, str(error)) from error
         return connection
+
+    def _refused(self, error: OSError) -> _NotThisWay:
+        """From now on everything goes by native connections."""
+        self._usable = False
+        log.info("wire.lean_refused", extra={"reason": str(error)})
+        return _NotThisWay(str(error))
 
 
 def _head(message: Message) -> bytes:

@@ -5,7 +5,7 @@ The simulator and the wrappers (retry, throttle, meter, faults) stand at this po
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -46,6 +46,19 @@ class WireRequest:
     sink: Callable[[Chunk], None] | None = None
     bulk_bytes: int = 0
     host: str = ""  # "" = the endpoint's own; virtual-hosted addressing names the bucket's
+
+
+class Message(Protocol):
+    """A signed request: awscrt's HttpRequest."""
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def headers(self) -> Iterable[tuple[str, str]]: ...
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ from lakelink.ports.bulk import AT_ONCE, MAX_HELD_BYTES, MIN_BULK_BYTES, BulkRec
 from lakelink.ports.crt import CrtWire, CrtWireOptions
 from lakelink.ports.crt_auth import CredentialSource, CrtSigner
 from lakelink.ports.crt_endpoint import parse_endpoint
-from lakelink.ports.crt_io import TlsSettings
+from lakelink.ports.crt_io import Terms, TlsSettings, proxy_url
 from lakelink.ports.wire import WireRequest
 
 DATA = os.urandom(2 * RANGE_BYTES + (3 << 20) + 17)
@@ -240,14 +240,10 @@ def test_the_disk_begins_early_unless_somebody_waits_for_the_bytes_alone(tmp_pat
 
 
 def receiver(url="http://store:9000", *, proxy="", environ=None):
-    return BulkReceiver(
-        parse_endpoint(url),
-        TlsSettings(),
-        connect_timeout_s=10.0,
-        stall_timeout_s=60.0,
-        proxy=proxy,
-        environ=environ or {},
-    )
+    endpoint = parse_endpoint(url)
+    proxied = bool(proxy_url(endpoint, proxy, environ or {}))
+    terms = Terms(connect_timeout_s=10.0, stall_timeout_s=60.0, max_connections=256, proxied=proxied)
+    return BulkReceiver(endpoint, TlsSettings(), terms)
 
 
 def asking(size):

@@ -7,10 +7,11 @@ import asyncio
 import pytest
 from scripted_http import Reply, ScriptedServer
 
-from lakelink.errors import StorageError, Unreachable
+from lakelink.errors import ConfigError, StorageError, Unreachable
 from lakelink.ports.crt import CrtWire, CrtWireOptions
 from lakelink.ports.crt_auth import CredentialSource, CrtSigner
 from lakelink.ports.crt_endpoint import parse_endpoint
+from lakelink.ports.crt_io import TlsSettings
 from lakelink.ports.lean import MAX_BODY_BYTES
 from lakelink.ports.lean_connection import MAX_HEAD_BYTES
 from lakelink.ports.wire import WireRequest
@@ -155,5 +156,30 @@ def test_a_larger_body_takes_a_native_connection():
             assert wire._pools
             assert not wire._lean._pools
             await wire.aclose()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("host", ["a" * 64, "a..b"])
+def test_a_host_that_can_be_no_name_is_unreachable(host):
+    async def main():
+        wire = wire_to(f"http://{host}:9000")
+        with pytest.raises(Unreachable):
+            await wire.send(GET)
+        await wire.aclose()
+
+    asyncio.run(main())
+
+
+def test_certificates_that_cannot_be_read_are_told_as_the_setting_that_is_wrong(tmp_path):
+    """By the native connections, which take over."""
+
+    async def main():
+        signer = CrtSigner(CredentialSource("AK", "SK"), "us-east-1", environ={})
+        options = CrtWireOptions(proxy="", tls=TlsSettings(ca_bundle=str(tmp_path)))
+        wire = CrtWire(parse_endpoint("https://127.0.0.1:9"), signer, options, {})
+        with pytest.raises(ConfigError, match="CA bundle"):
+            await wire.send(GET)
+        await wire.aclose()
 
     asyncio.run(main())
