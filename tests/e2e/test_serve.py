@@ -84,6 +84,7 @@ def test_a_running_daemon_takes_commands_over_at_once(on_lake, tmp_path, lake):
         assert [note for note in ran.json["notes"] if not note.startswith("Two writers")] == []
         daemon.available("logs")
         wait_for(lambda: lake.names() == {"a"}, "the first export")
+        wait_for(lambda: at_rest(daemon.status("logs")), "rest")  # until then the first export itself counts as queued
 
         assert on_lake("link", "pause", "logs").code == 0
         (root / "b").write_text("b", encoding="utf-8")
