@@ -70,6 +70,8 @@ class Relay:
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._open: set[asyncio.StreamWriter] = set()
+        self._made: list[asyncio.StreamWriter] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
 
     def start(self) -> None:
@@ -87,7 +89,7 @@ class Relay:
     def _run(self) -> None:
         loop = self._loop
         asyncio.set_event_loop(loop)
-        server = loop.run_until_complete(asyncio.start_server(self._connected, "127.0.0.1", 0, limit=1 << 20))
+        server = loop.run_until_complete(asyncio.start_server(self._accepted, "127.0.0.1", 0, limit=1 << 20))
         self.endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._ready.set()
         try:
@@ -98,14 +100,27 @@ class Relay:
             for task in tasks:
                 task.cancel()
             loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            for writer in self._made:  # also those that are closed but for what the other side did not take
+                writer.transport.abort()
+            loop.run_until_complete(asyncio.sleep(0))
             loop.close()
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # No coroutine: asyncio leaves a connection open whose task is cancelled before its first step.
+        self._note_open(writer)
+        task = self._loop.create_task(self._connected(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _note_open(self, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
+        self._made.append(writer)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         store: asyncio.StreamWriter | None = None
         try:
             back, store = await asyncio.open_connection("127.0.0.1", self._store_port, limit=1 << 20)
-            self._open.add(store)
+            self._note_open(store)
             while await self._exchange((reader, writer), (back, store)):
                 pass
         except (_Cut, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 
 from lakelink.daemon.http import HEAD_BYTES, BadRequest, HttpRequest, read_request, response_head
@@ -37,7 +38,7 @@ class MetricsServer:
             ConfigError: the port cannot be had.
         """
         try:
-            self._server = await asyncio.start_server(self._connected, self._host, self._port, limit=HEAD_BYTES)
+            self._server = await asyncio.start_server(self._accepted, self._host, self._port, limit=HEAD_BYTES)
         except OSError as error:
             raise ConfigError(
                 f"metrics cannot be served on {self._host}:{self._port}: {error.strerror or error}",
@@ -56,22 +57,24 @@ class MetricsServer:
         await self._server.wait_closed()
         self._server = None
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("not inside a task")
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # No coroutine: asyncio leaves a connection open whose task is cancelled before its first step.
+        task = asyncio.create_task(self._connected(reader, writer))
         self._open.add(task)
-        try:
-            if len(self._open) <= CONNECTIONS:
-                writer.write(await self._reply(reader))
-                async with asyncio.timeout(WRITE_WITHIN_S):
-                    await writer.drain()
-        except (OSError, TimeoutError):  # the asker is gone
-            pass
-        finally:
-            self._open.discard(task)
-            writer.close()
-            with contextlib.suppress(OSError):
+        task.add_done_callback(partial(self._ended, writer))
+
+    def _ended(self, writer: asyncio.StreamWriter, task: asyncio.Task[None]) -> None:
+        self._open.discard(task)
+        writer.transport.abort()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._open) > CONNECTIONS:
+            return
+        with contextlib.suppress(OSError):  # also TimeoutError; the asker is gone
+            writer.write(await self._reply(reader))
+            async with asyncio.timeout(WRITE_WITHIN_S):
+                await writer.drain()
+                writer.close()
                 await writer.wait_closed()
 
     async def _reply(self, reader: asyncio.StreamReader) -> bytes:

@@ -95,7 +95,7 @@ class WebhookReceiver:
         handshake = {"ssl_handshake_timeout": TLS_HANDSHAKE_S} if tls else {}
         try:
             self._server = await asyncio.start_server(
-                self._connected, options.host, options.port, limit=MAX_HEADER_BYTES, ssl=tls, **handshake
+                self._accepted, options.host, options.port, limit=MAX_HEADER_BYTES, ssl=tls, **handshake
             )
         except OSError as error:
             raise StorageError(
@@ -118,22 +118,25 @@ class WebhookReceiver:
         for feed in self._fanout.feeds:
             await feed.aclose()
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is None:
-            raise AssertionError  # asyncio runs it as one
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # No coroutine: asyncio leaves a connection open whose task is cancelled before its first step.
+        task = asyncio.create_task(self._connected(reader, writer))
         self._connections.add(task)
-        try:
-            with suppress(ConnectionError, TimeoutError, ssl.SSLError):
-                if len(self._connections) > MAX_CONNECTIONS:
-                    await answer(writer, 503, RETRY_AFTER, close=True)
-                else:
-                    await self._serve(reader, writer)
-        except asyncio.CancelledError:
-            writer.transport.abort()  # by `aclose`, which waits for this task; asyncio would print it
-        finally:
-            self._connections.discard(task)
+        task.add_done_callback(partial(self._ended, writer))
+
+    def _ended(self, writer: asyncio.StreamWriter, task: asyncio.Task[None]) -> None:
+        self._connections.discard(task)
+        if task.cancelled():
+            writer.transport.abort()  # by `aclose`
+        else:
             writer.close()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, TimeoutError, ssl.SSLError):
+            if len(self._connections) > MAX_CONNECTIONS:
+                await answer(writer, 503, RETRY_AFTER, close=True)
+            else:
+                await self._serve(reader, writer)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:

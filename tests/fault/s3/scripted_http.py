@@ -59,23 +59,30 @@ class ScriptedServer:
         self.connections = 0
         self._ssl = ssl
         self._open: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task] = set()
 
     async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._ssl)
+        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", 0, ssl=self._ssl)
         self.port = self._server.sockets[0].getsockname()[1]
         self.url = f"{'https' if self._ssl else 'http'}://127.0.0.1:{self.port}"
         return self
 
     async def __aexit__(self, *_):
         self._server.close()
-        for writer in list(self._open):
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._open:
             writer.transport.abort()
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
 
-    async def _serve(self, reader, writer):
+    def _accepted(self, reader, writer):
+        # No coroutine: asyncio leaves a connection open whose task is cancelled before its first step.
         self.connections += 1
-        number = self.connections
         self._open.add(writer)
+        self._tasks.add(asyncio.create_task(self._serve(reader, writer, self.connections)))
+
+    async def _serve(self, reader, writer, number):
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -107,7 +114,6 @@ class ScriptedServer:
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             return
         finally:
-            self._open.discard(writer)
             writer.close()
 
 
