@@ -55,6 +55,7 @@ class Carrier:
         try:
             looks = await self._crew.observer.look(marks)
             looks += await self._ancestors(looks, left)
+            await self._judge.prepare(looks)
             steps: list[Step] = []
 
             async def decide_one(look: Look) -> None:

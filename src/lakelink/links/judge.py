@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from math import inf
 
 from lakelink.core.delta import Delta, delta
 from lakelink.core.reconcile import decide
@@ -18,7 +17,7 @@ from lakelink.links.effects import Step
 from lakelink.links.keeping import clash_of
 from lakelink.links.observe import Look
 from lakelink.links.torn import APART, is_doubtful, is_md5, is_object, is_torn_copy
-from lakelink.locations.base import Attentive
+from lakelink.links.writers import Writers
 from lakelink.model.entry import Entry, Kind
 from lakelink.model.link import Agreed, Event
 from lakelink.model.path import display
@@ -37,9 +36,6 @@ TICK_PATIENCE_S = 2.0
 """What is written to without a pause is carried after so long all the same."""
 MOST_BELOW = 10_000
 """So many paths are noted along with their directory; more are found by a survey, which waits for room."""
-WRITER_PATIENCE_S = 60.0
-WRITER_LOOK_S = 0.25
-_TAKEN_AS_IT_IS = frozenset({Verb.KEEP_BOTH, Verb.TAKE_FILES})
 DELETES = frozenset({Verb.EXPORT_DELETE, Verb.IMPORT_DELETE})
 _TORN = (Verb.KEEP_BOTH, Verb.TAKE_FILES)
 _EVENTS = {Delta.NEW: Event.NEW, Delta.DELETED: Event.DELETED}
@@ -50,7 +46,12 @@ class Judge:
 
     def __init__(self, crew: Crew) -> None:
         self._crew = crew
+        self._writers = Writers(crew)
         self._etags_tell = True  # an ETag that looks like an MD5 is one, as far as was seen
+
+    async def prepare(self, looks: Sequence[Look]) -> None:
+        """What is asked for all of a batch at once. Before `judge`."""
+        await self._writers.ask(looks)
 
     async def judge(self, look: Look) -> Step | Result | None:
         """What to do; None = the path has to be looked at again later, and is in Dirty again."""
@@ -87,7 +88,7 @@ class Judge:
                 return self.failed(look, needed)
         if decision is None:
             return self._unchanged(look)
-        return None if await self._waits_for_writer(look, decision.verb) else self._act(look, decision)
+        return None if await self._writers.keeps_back(look, decision.verb) else self._act(look, decision)
 
     async def _is_needed(self, look: Look, decision: Decision | None) -> LakelinkError | None:
         """Why both sides cannot agree on what is there yet: of a lazy link the file that was known for the object may stand for it elsewhere."""
@@ -97,11 +98,6 @@ class Judge:
         if not isinstance(files, Entry) or not isinstance(lake, Entry) or not is_stub(files):
             return None
         return await self._crew.effects().adoptable(Step(look, Verb.ADOPT, files, lake))
-
-    async def _waits_for_writer(self, look: Look, verb: Verb) -> bool:
-        if verb is Verb.EXPORT:
-            return look.mark.unsettled and await self._is_being_written(look)
-        return verb in _TAKEN_AS_IT_IS and await self._is_still_written(look)
 
     async def _is_doubtful(self, look: Look) -> bool:
         """Whether nobody can tell if the file is somebody's, or what is left of an import that the last process had begun."""
@@ -150,28 +146,6 @@ class Judge:
             return False
         age_ns = clock.time_ns() - files.version.time_ns
         return 0 <= age_ns < TICK_S * SECOND_NS and clock.monotonic() - look.mark.since_s < TICK_PATIENCE_S
-
-    async def _is_being_written(self, look: Look) -> bool:
-        """A file that was quiet for a while but is still open waits for its close, or for a survey."""
-        side = self._crew.files
-        if not isinstance(side, Attentive) or not (await side.being_written([look.path]))[0]:
-            return False
-        dirty = self._crew.dirty
-        if not dirty.waits(look.path):  # else something was heard of it meanwhile: the close perhaps
-            mark = dirty.note(look.path, FILES, look.mark.since_s, ready_s=inf)
-            mark.unsettled = mark.resting = True
-        return True
-
-    async def _is_still_written(self, look: Look) -> bool:
-        """In a conflict the file's version is kept for good, as it is at that moment: who writes it is given a while to finish."""
-        side, crew, mark = self._crew.files, self._crew, look.mark
-        now_s = crew.clock.monotonic()
-        if now_s - mark.since_s > WRITER_PATIENCE_S or not isinstance(side, Attentive):
-            return False
-        if not (await side.being_written([look.path]))[0]:
-            return False
-        crew.dirty.later(mark, now_s + WRITER_LOOK_S)
-        return True
 
     def _look_below(self, look: Look) -> None:
         """A directory that is none any more takes all that was in it along, and nobody may have told of that."""

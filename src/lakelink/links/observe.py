@@ -33,6 +33,7 @@ class Look:
     error: LakelinkError | None = None  # why a side is unknown
     same_bytes: bool | None = None  # the answer of a comparison
     excluded: bool = False
+    being_written: bool = False  # nobody was seen to close the file, and somebody has it open
 
     @property
     def path(self) -> str:
