@@ -54,7 +54,7 @@ CASES: dict[str, tuple[str, Case]] = {
     "large-down": ("one 512 MiB file from S3", lambda b, _: cases.download(b, cases.large(b, 512), _to_lake(b.store))),
     "same-s3": (
         "100,000 files, nothing changed, local to S3",
-        lambda b, _: cases.unchanged(b, cases.small(b, 100_000, 16), _to_lake(b.store, *TUNED), local=False),
+        lambda b, _: cases.unchanged_lake(b, cases.small(b, 100_000, 16), _to_lake(b.store, *TUNED)),
     ),
     "copy-local": (
         "5,000 new files of 4 KiB, local to local",
@@ -62,7 +62,7 @@ CASES: dict[str, tuple[str, Case]] = {
     ),
     "same-local": (
         "100,000 files, nothing changed, local to local",
-        lambda b, _: cases.unchanged(b, cases.small(b, 100_000, 16), _local, local=True),
+        lambda b, _: cases.unchanged(b, cases.small(b, 100_000, 16), _local),
     ),
     "slow-small": ("5,000 files of 4 KiB over 80 ms and 100 Mbit/s", lambda b, s: _slow(b, s, cases.small(b, 5000))),
     "slow-large": ("one 100 MiB file over 80 ms and 100 Mbit/s", lambda b, s: _slow(b, s, cases.large(b, 100))),

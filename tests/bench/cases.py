@@ -92,17 +92,33 @@ def download(bench: Bench, source: Path, tools: Commands) -> list[Contender]:
     return [one(name) for name in tools("", "")]
 
 
-def unchanged(bench: Bench, source: Path, tools: Commands, *, local: bool) -> list[Contender]:
-    """A tree that is already at the target: each tool made its own copy before."""
+def unchanged(bench: Bench, source: Path, tools: Commands) -> list[Contender]:
+    """A tree that is already there on the same disk: each tool made its own copy before."""
 
     def one(name: str) -> Contender:
-        target = str(bench.place(f"same-{name}")) if local else bench.store.url(f"same/{name}-{next(bench.numbers)}")
-        if local:
-            Path(target).mkdir()
+        target = str(bench.place(f"same-{name}"))
+        Path(target).mkdir()
         command = tools(str(source), target)[name]
         for _ in range(2):  # the second run is the first that finds nothing to do
             must(bench, command)
         return Contender(name, command, environment=bench.store.environment(bench.state))
+
+    return [one(name) for name in tools("", "")]
+
+
+def unchanged_lake(bench: Bench, source: Path, tools: Commands) -> list[Contender]:
+    """A tree that is already in the lake. All look at the same objects, which lakelink put there, and none may write one."""
+    target = bench.store.url(f"same-{next(bench.numbers)}")
+    must(bench, peers.lakelink(str(source), target))
+    made = _newest(bench, target)
+
+    def check() -> str | None:
+        return None if _newest(bench, target) == made else "objects were written"
+
+    def one(name: str) -> Contender:
+        command = tools(str(source), target)[name]
+        must(bench, command)  # what it keeps for the next time is there
+        return Contender(name, command, environment=bench.store.environment(bench.state), check=check)
 
     return [one(name) for name in tools("", "")]
 
@@ -189,9 +205,20 @@ def must(bench: Bench, command: list[str]) -> None:
 
 
 def _count(bench: Bench, url: str) -> int:
+    return sum(1 for line in _listed(bench, url) if line and not line.endswith("/"))
+
+
+def _newest(bench: Bench, url: str) -> str:
+    """When the last object was written, and how many there are."""
+    times = _listed(bench, url, "--use-server-modtime", "--format", "t")
+    return f"{max(times)} {len(times)}"
+
+
+def _listed(bench: Bench, url: str, *options: str) -> list[str]:
     import os
 
     environment = {**os.environ, **bench.store.environment(bench.state)}
-    command = [str(peers.BIN / "rclone"), "lsf", "-R", "--files-only", "--fast-list", url.replace("s3://", "s3:")]
+    there = url.replace("s3://", "s3:")
+    command = [str(peers.BIN / "rclone"), "lsf", "-R", "--files-only", "--fast-list", *options, there]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return sum(1 for line in done.stdout.splitlines() if line and not line.endswith("/"))
+    return done.stdout.splitlines()

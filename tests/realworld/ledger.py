@@ -8,6 +8,9 @@ import threading
 import time
 from collections.abc import Iterable
 
+Span = tuple[float, float]
+"""From when to when, by `time.monotonic`."""
+
 _TOKEN = re.compile(rb"<(\d{6})>")
 
 
@@ -32,6 +35,7 @@ class Ledger:
         self._where: dict[int, str] = {}
         self._due: set[int] = set()
         self._overwritten: dict[int, str] = {}
+        self._took: dict[int, tuple[str, Span]] = {}
         self._whole: set[bytes] = {digest(b"")}
         self._story: list[str] = []
 
@@ -56,6 +60,21 @@ class Ledger:
         """It is there for good now: its tokens are to be found at the end."""
         with self._lock:
             self._due |= tokens_in(data)
+
+    def took(self, data: bytes, path: str, span: Span) -> None:
+        """When the object with these bytes was put at that path."""
+        with self._lock:
+            self._took.update(dict.fromkeys(tokens_in(data), (path, span)))
+
+    def overwritten_by_marker(self, markers: Iterable[tuple[str, Span]]) -> None:
+        """SeaweedFS keeps `k` and `k/` in one place and locks each by its own name: of an object and a marker put at the same moment one is lost."""
+        spans: dict[str, list[Span]] = {}
+        for path, span in markers:
+            spans.setdefault(path, []).append(span)
+        with self._lock:
+            for token, (path, (began_s, ended_s)) in self._took.items():
+                if any(began_s <= end_s and begin_s <= ended_s for begin_s, end_s in spans.get(path, ())):
+                    self._overwritten.setdefault(token, "a marker at the same moment")
 
     def overwritten(self, data: bytes, how: str) -> None:
         """A writer who saw these bytes is about to put others in their place, or has just done so."""

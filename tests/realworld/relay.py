@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 _CHUNK = 1 << 16
 _BUSY = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -64,6 +64,9 @@ class Relay:
         self.changes = 0  # those that could be seen: not the parts of an upload, nor that one is given up
         self.requests = 0
         self.harmed: dict[str, int] = {}
+        self.markers: list[
+            tuple[str, tuple[float, float]]
+        ] = []  # the path of the request without its slash, and when it was put
         self.recent: deque[str] = deque(maxlen=4000)
         self.endpoint = ""
         self._began_s = time.monotonic()
@@ -101,7 +104,8 @@ class Relay:
                 task.cancel()
             loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
             for writer in self._made:  # also those that are closed but for what the other side did not take
-                writer.transport.abort()
+                with suppress(AttributeError):  # it is gone already: asyncio knows nothing of it any more
+                    writer.transport.abort()
             loop.run_until_complete(asyncio.sleep(0))
             loop.close()
 
@@ -153,6 +157,7 @@ class Relay:
             client[1].write(_BUSY)
             await client[1].drain()
             return False
+        began_s = time.monotonic()
         store[1].write(head.raw)
         await _pass_body(client[0], store[1], head, cut=harm == "cut_request")
         if harm == "cut_request":
@@ -161,6 +166,7 @@ class Relay:
         while answer is not None and answer.first.split(" ")[1] == "100":
             client[1].write(answer.raw)
             answer = await _read_head(store[0])
+        self._note_marker(head.first, began_s)
         if answer is None or harm == "lose_answer":
             raise _Cut
         client[1].write(answer.raw)
@@ -171,6 +177,11 @@ class Relay:
         if harm == "truncate_answer":
             raise _Cut
         return b"connection: close" not in answer.raw.lower()
+
+    def _note_marker(self, first: str, began_s: float) -> None:
+        method, path, _ = first.split(" ", 2)
+        if method == "PUT" and path.endswith("/"):
+            self.markers.append((unquote(path)[:-1], (began_s, time.monotonic())))
 
     def _harm(self) -> str:
         weather = self.weather

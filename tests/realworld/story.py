@@ -174,6 +174,8 @@ class Story:
             if (silent and not found) or time.monotonic() > deadline:
                 break
             ledger.tell("stage", f"not yet: {'silent' if silent else 'still sending'}, {found[:1]}")
+        there = f"/{world.store.bucket}/{self._prefix}/"
+        ledger.overwritten_by_marker((path.removeprefix(there), span) for path, span in world.relay.markers)
         found += unaccounted(ledger, files, lake, trash_of(world.root))
         if not silent:
             found.append("the link does not come to rest")

@@ -60,8 +60,7 @@ class Stranger:
         path = self._random.choice([*SHARED, *SLOW])
         data = self._mint(path)
         self._saw(path)
-        self._s3.put_object(**self._at(path), Body=data, **self._metadata())
-        self._ledger.due(data)
+        self._send(path, data, **self._metadata())
         return f"put {path!r} {data[:8].decode()} {len(data)}"
 
     def _put_if_unchanged(self) -> str:
@@ -69,8 +68,7 @@ class Stranger:
         data = self._mint(path)
         etag = self._saw(path)
         condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
-        self._s3.put_object(**self._at(path), Body=data, **condition)
-        self._ledger.due(data)
+        self._send(path, data, **condition)
         return f"replaced {path!r} {data[:8].decode()} {len(data)}"
 
     def _put_new(self) -> str:
@@ -124,8 +122,7 @@ class Stranger:
         data = _LINK + self._ledger.mint(path)
         self._ledger.written(data)
         self._saw(path)
-        self._s3.put_object(**self._at(path), Body=data, Metadata={"file-permissions": "0120777"})
-        self._ledger.due(data)
+        self._send(path, data, Metadata={"file-permissions": "0120777"})
         return f"put link {path!r} {data.decode()}"
 
     def _mark_directory(self) -> str:
@@ -157,8 +154,7 @@ class Stranger:
         new = path if below else f"{path}/now below"
         data = self._mint(new)
         self._saw(new)
-        self._s3.put_object(**self._at(new), Body=data)
-        self._ledger.due(data)
+        self._send(new, data)
         return f"{path!r} changed its kind: {new!r} {data[:8].decode()}"
 
     def _put_many(self) -> str:
@@ -180,6 +176,12 @@ class Stranger:
         data = content(self._ledger.mint(path), size_of(self._random))
         self._ledger.written(data)
         return data
+
+    def _send(self, path: str, data: bytes, **how: Any) -> None:
+        began_s = time.monotonic()
+        self._s3.put_object(**self._at(path), Body=data, **how)
+        self._ledger.due(data)
+        self._ledger.took(data, path, (began_s, time.monotonic()))
 
     def _saw(self, path: str) -> str:
         """Look at what will be replaced: it is this writer who throws it away. Returns its ETag, "" where nothing is."""

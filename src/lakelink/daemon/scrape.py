@@ -65,7 +65,8 @@ class MetricsServer:
 
     def _ended(self, writer: asyncio.StreamWriter, task: asyncio.Task[None]) -> None:
         self._open.discard(task)
-        writer.transport.abort()
+        if not writer.is_closing() or writer.transport.get_write_buffer_size():
+            writer.transport.abort()  # the asker takes too long, or the daemon ends
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._open) > CONNECTIONS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -73,7 +74,8 @@ class ScriptedServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for writer in self._open:
-            writer.transport.abort()
+            with contextlib.suppress(AttributeError):  # it is gone already: asyncio knows nothing of it any more
+                writer.transport.abort()
         await asyncio.sleep(0)
 
     def _accepted(self, reader, writer):

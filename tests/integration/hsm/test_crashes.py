@@ -9,6 +9,8 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from lakelink.links.hsm.base import Outcome
 from lakelink.links.hsm.holding import find_holder
 from lakelink.links.hsm.stub import LOADED, STUB, Flags, Stub
@@ -211,6 +213,18 @@ def test_what_a_power_failure_leaves_at_each_line_reads_as_the_true_bytes(any_fi
         for number, line in enumerate(AFTER_POWER_FAILURE):
             assert scene.cat(f"f{number}") == DATA, line
             assert (scene.tree / f"f{number}").stat().st_mtime_ns == MTIME_NS, line
+
+
+@pytest.mark.parametrize("line", [line for line in AFTER_POWER_FAILURE if line.startswith("release")])
+def test_a_release_that_was_cut_off_is_done_to_its_end_by_the_next_one(scene, line):
+    flags, data = AFTER_POWER_FAILURE[line]
+    left(scene, "f", flags, data, mtime_ns=MTIME_NS + 5)  # the time of the punch
+    reboot(scene)
+    assert scene.release("f") == [Outcome.DONE]
+    status = (scene.tree / "f").stat()
+    assert (status.st_blocks, status.st_mtime_ns) == (0, MTIME_NS)
+    assert scene.is_stub("f")
+    assert scene.cat("f") == DATA
 
 
 def test_what_a_user_wrote_before_the_power_failed_is_kept_and_only_holes_are_filled(scene):

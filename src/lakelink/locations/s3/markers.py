@@ -32,6 +32,10 @@ from lakelink.ports.wire import WireResponse
 
 DIRECTORY_TYPE = "application/x-directory"
 IMPLICIT_SUFFIX = "-0"
+IF_IMPLICIT = ("if-match", '""')
+"""What only a prefix without a marker fulfils (SeaweedFS 4.48; not the ETag that HEAD gives it). It keeps `k` and `k/` in one place: after `*` the marker
+would replace an object that was put at `k` since.
+"""
 
 
 def is_implicit(headers: Mapping[str, str]) -> bool:
@@ -92,7 +96,7 @@ async def put_marker(client: S3Client, store: StoreTraits, key: str, write: Writ
     if response.status == 412 and not (replaced and replaced.etag):
         found = await head(client, key)
         if found is not None and is_implicit(found.headers):
-            response = await _put(client, store, key, write, (attributes, [("if-match", "*")]))
+            response = await _put(client, store, key, write, (attributes, [IF_IMPLICIT]))
     request = client.request("PutObject", "PUT", key)
     if response.status >= 300:
         raise translate(request, response, client.bucket, key)
