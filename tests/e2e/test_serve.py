@@ -102,6 +102,9 @@ def test_a_running_daemon_takes_commands_over_at_once(on_lake, tmp_path, lake):
         assert on_lake("link", "reconcile", "logs", "-q").code == 0
         assert lake.names() == {"a", "b", "d"}
         assert on_lake("link", "show", "logs", "--json").json["filters"] == ["*.tmp"]
+        wait_for(
+            lambda: at_rest(daemon.status("logs")), "rest"
+        )  # what is heard of a path after it was carried counts as queued, too
 
         removed = on_lake("link", "remove", "logs")
         assert removed.code == 0, removed.err
