@@ -106,7 +106,7 @@ class Effects:
             if isinstance(answer, LakelinkError) or files is None:
                 answers[i] = answer if isinstance(answer, LakelinkError) else None
             else:
-                answers[i] = Agreed(files, replace(answer, target=files.target))
+                answers[i] = Agreed(files, answer if files.target is None else replace(answer, target=files.target))
         return answers
 
     async def _copy(self, steps: Sequence[Step]) -> dict[str, Answer]:
