@@ -24,7 +24,7 @@ demo: $(STAMP)
 # Much of the suite waits for servers; each worker has its own.
 test: $(STAMP)
 	@tests/packages
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	@tests/suite $(BIN)/python -n 2 --dist worksteal
 
 check: $(STAMP)
 	$(BIN)/ruff check .
