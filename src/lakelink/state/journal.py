@@ -94,7 +94,8 @@ class Journal:
     def begin(self, intents: Sequence[Intent], now_ns: int) -> None:
         """Note what is about to be done. To be called before the first of the effects."""
         rows = [
-            (stored(i.path), i.verb, json.dumps(dict(i.detail)).encode() if i.detail else b"{}", now_ns) for i in intents
+            (stored(i.path), i.verb, json.dumps(dict(i.detail)).encode() if i.detail else b"{}", now_ns)
+            for i in intents
         ]
         with self._writing() as db:
             db.executemany("INSERT OR REPLACE INTO intent VALUES (?,?,?,?)", rows)
