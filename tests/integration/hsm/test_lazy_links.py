@@ -256,14 +256,15 @@ def test_a_prefix_ten_times_the_disk_is_read_while_workers_are_killed(file_syste
     for name in names:
         (source / name).write_bytes(chance.randbytes(MIB))
     assert program("sync", source, program.lake, "-q").code == 0
-    with at_work(program):
+    with at_work(program) as daemon:
         add(program, root, "--keep-free", "30%", "--free-up-to", "40%")
         wait_for(lambda: len(list(root.iterdir())) >= len(names), "the stubs")
         settled(program)
         chance.shuffle(names)
         killed = 0
         for number, name in enumerate(names):
-            subprocess.run(["cmp", source / name, root / name], check=True, timeout=120)
+            compared = subprocess.run(["cmp", source / name, root / name], check=False, timeout=120)
+            assert compared.returncode == 0, (number, daemon.log[-5000:])
             if number % 40 == 20:
                 killed += kill_worker(root)
         assert killed >= 3
@@ -322,7 +323,7 @@ def free_share(disk):
 
 
 def kill_worker(root):
-    """Its worker, found by the directory that it was given."""
+    """Its worker, found by the directory that it was given; dead when this returns: whose question it takes while it dies gets EIO."""
     mark, killed = f".{root.name}.lakelink", 0
     for process in Path("/proc").iterdir():
         if process.name.isdecimal():
@@ -331,4 +332,13 @@ def kill_worker(root):
                 if "lakelink.links.hsm.worker" in words and mark in words:
                     os.kill(int(process.name), signal.SIGKILL)
                     killed += 1
+                    wait_for(lambda status=process / "stat": is_dead(status), "the end of the worker")
     return killed
+
+
+def is_dead(status):
+    """Whether that process is gone, or nothing is left of it but its answer to who waits for it."""
+    try:
+        return status.read_text(errors="replace").rpartition(")")[2].split()[0] in {"Z", "X"}
+    except OSError:
+        return True
