@@ -184,6 +184,7 @@ def test_sessions_of_a_user_and_of_all_are_bounded(tmp_path):
                     fourth = await scene.refused("bob")
             await scene.until(lambda: not scene.shared.sessions, "all to be gone")
             async with scene.connect():
+                await scene.audited("login", reason="too-many-sessions")
                 return third, fourth, [line["reason"] for line in scene.audit("login") if line["result"] == "failed"]
 
     third, fourth, reasons = asyncio.run(story())
