@@ -91,6 +91,7 @@ class Member:
         self.faults: list[str] = []
         self._traces = Traces(prefix, f"{name}.")
         self.operator.updated = lambda spec: self._traces.leave_out(Filter(spec.filters))
+        self.operator.updated(self.operator.spec)
         world.store.objects.told.append(self._traces.heard)
 
     def _named_top(self) -> Inode:

@@ -26,6 +26,7 @@ class Traces:
         self._prefix = prefix
         self._writer = writer
         self._done: dict[str, Mutation] = {}
+        self._filters: list[Filter] = []  # all that were ever in force
 
     def heard(self, mutation: Mutation) -> None:
         """Somebody changed something."""
@@ -45,6 +46,7 @@ class Traces:
 
     def leave_out(self, filters: Filter) -> None:
         """The operator excludes these from now on: what was agreed on about them is forgotten, with every trace."""
+        self._filters.append(filters)
         for key in [key for key in self._done if left_out(filters, key[len(self._prefix) :], directory=False)]:
             del self._done[key]
 
@@ -69,7 +71,10 @@ class Traces:
         found = []
         for key, done in self._done.items():
             path = key[len(self._prefix) :]
-            if path not in traced and path not in details and not _agrees(base.get(path), done):
+            if path in traced or path in details or _agrees(base.get(path), done):
+                continue
+            # A file that a user has turned into a directory may be excluded since, as directories of that name are.
+            if path in base or not any(left_out(filters, path, directory=True) for filters in self._filters):
                 found.append(
                     f"{done.writer}: {done.operation} {key!r} at {done.time_s:.3f} has left no trace in the journal"
                 )
