@@ -51,8 +51,15 @@ def freeze(scene: Scene) -> int:
     """The worker stands still where it is, known to the holder; its number."""
     pid = scene.guard.crew.worker_pid
     eventually(lambda: known_worker(scene) == pid)
-    os.kill(pid, signal.SIGSTOP)
+    stop(pid)
     return pid
+
+
+def stop(pid: int) -> None:
+    """Each of its threads stands still: one that was still on its way would take a question, and nobody would know of that."""
+    os.kill(pid, signal.SIGSTOP)
+    threads = [thread / "stat" for thread in Path(f"/proc/{pid}/task").iterdir()]
+    eventually(lambda: all(each.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "T" for each in threads))
 
 
 def test_a_worker_killed_before_it_saw_the_reader_is_followed_by_another(scene):
@@ -121,7 +128,7 @@ def test_after_a_reboot_there_is_no_view_until_every_stub_is_marked(scene):
 def test_daemon_worker_and_holder_killed_in_one_stroke_leave_no_hole_to_be_read(scene):
     scene.make({"f": DATA, "g": DATA})
     stroke = (scene.guard.crew.worker_pid, holder_pid(scene))
-    os.kill(stroke[0], signal.SIGSTOP)
+    stop(stroke[0])
     reader = scene.reader("f")
     assert waits(reader)
     abandon(scene)
@@ -156,7 +163,7 @@ def test_marks_that_were_lost_with_every_process_come_back_before_the_view(scene
     eventually(lambda: holders(scene)[1] != 0)
     stroke = (scene.guard.crew.worker_pid, *holders(scene))
     for number in stroke:
-        os.kill(number, signal.SIGSTOP)
+        stop(number)
     abandon(scene)
     for number in stroke:
         os.kill(number, signal.SIGKILL)
