@@ -57,9 +57,8 @@ class LeanConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close it; a request under way fails, and what was not sent yet never is."""
-        if (
-            self._transport is not None and not self._lost
-        ):  # asyncio tells of the loss twice else, where the other side closed first
+        # Of a connection that the other side closed first, asyncio would tell the loss a second time.
+        if self._transport is not None and not self._lost:
             self._transport.abort()
 
     # ── what asyncio calls ──

@@ -22,6 +22,7 @@ from lakelink.errors import (
 )
 from lakelink.locations.base import Copy, Delete, Read, SetPosix, Write
 from lakelink.locations.content import BytesContent, StreamContent
+from lakelink.locations.s3 import markers
 from lakelink.locations.s3.open import S3Access, open_s3
 from lakelink.locations.s3.options import MIB, S3Options
 from lakelink.model.entry import Entry, Expect, Kind, Posix, Version
@@ -549,3 +550,27 @@ def test_many_first_markers_at_once_keep_their_metadata(store):
         return [entry.posix for entry in await location.stat(names)]
 
     assert on(store, "markers-at-once", work) == [POSIX] * len(names)
+
+
+def test_a_marker_does_not_take_the_place_of_an_object_put_after_the_look_at_its_prefix(
+    seaweed, s3_prefix, monkeypatch
+):
+    """SeaweedFS keeps `k` and `k/` in one place."""
+    client, key = boto(seaweed), f"{s3_prefix}/k"
+    client.put_object(Bucket=seaweed.bucket, Key=f"{key}/and/below", Body=b"below")
+    look = markers.head
+
+    async def then_somebody_writes(*asked, **how):
+        monkeypatch.setattr(markers, "head", look)  # once
+        found = await look(*asked, **how)
+        client.put_object(Bucket=seaweed.bucket, Key=key, Body=b"a stranger's")
+        return found
+
+    monkeypatch.setattr(markers, "head", then_somebody_writes)
+
+    async def work(location):
+        return await location.write([Write("k", Kind.DIR, None, POSIX, NOTHING)])
+
+    (answer,) = on(seaweed, s3_prefix, work)
+    assert isinstance(answer, PreconditionFailed)
+    assert client.get_object(Bucket=seaweed.bucket, Key=key)["Body"].read() == b"a stranger's"
